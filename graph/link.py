@@ -1,0 +1,156 @@
+"""Spec -> Graph: look up the types, read the options, connect the nodes. All problems are reported together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from ..volspec import Problem, Spec, SpecError, Volume
+from . import options
+from .capabilities import capabilities
+from .graph import Graph
+from .registry import KNOWN_TO_GLUSTERFS, Types
+from .seams import Seams
+from .translator import Translator
+
+
+def link(
+    spec: Spec,
+    types: Mapping[str, type[Translator]] | None = None,
+    top: str | None = None,
+    seams: Seams | None = None,
+) -> Graph:
+    """Build the graph of a spec without starting it or touching a disk.
+
+    `types` are classes of your own by type name, in front of the installed ones. `top` is another volume than the
+    spec's last to use as the top. SpecError lists every problem with its position.
+    """
+    linker = _Linker(spec, Types(types))
+    for volume in spec.volumes.values():
+        linker.volume(volume)
+    chosen = top if top is not None else spec.top
+    if chosen not in spec.volumes:
+        close = options.nearest(chosen, list(spec.volumes))
+        hint = f"did you mean '{close}'?" if close else f"it has: {', '.join(list(spec.volumes)[:20])}"
+        linker.problems.append(Problem(f"no volume '{chosen}' in this spec", spec.filename, None, None, hint, None))
+    if linker.problems:
+        raise SpecError(sorted(linker.problems, key=_position))
+    graph = Graph(linker.nodes[chosen], seams or Seams(), linker.warnings)
+    unused = set(spec.volumes) - {node.name for node in graph.nodes}
+    graph.warnings += [f"volume {name}: not used below {chosen}" for name in spec.volumes if name in unused]
+    return graph
+
+
+def _position(problem: Problem) -> tuple[int, int]:
+    return (problem.position.line, problem.position.column) if problem.position is not None else (0, 0)
+
+
+@attrs.define
+class _Linker:
+    spec: Spec
+    types: Types
+    nodes: dict[str, Translator] = attrs.field(factory=dict)
+    problems: list[Problem] = attrs.field(factory=list)
+    warnings: list[str] = attrs.field(factory=list)
+
+    def volume(self, volume: Volume) -> None:
+        """Make the node of one volume, or note why it cannot be made. A volume above a broken one is checked as far
+        as it can be: one mistake is reported once."""
+        cls = self._class(volume)
+        if cls is None:
+            return
+        fields, bad = options.read_text(cls, volume.option_map)
+        keys = {option.key.text: option.key for option in volume.options}
+        for key, (message, hint) in bad.items():
+            self._problem(volume, keys[key], message, hint)
+        self.warnings += [
+            f"volume {volume.name.text}: option '{key}' has no effect here"
+            for key in options.ignored(cls, volume.option_map)
+        ]
+        if cls.warning:
+            self.warnings.append(f"volume {volume.name.text}: {volume.type.text}: {cls.warning}")
+        found = list(self._absences(volume, cls)) if not bad else []
+        for message, hint in found:
+            self._problem(volume, volume.name, message, hint)
+        self._name_nodes(volume, cls, fields, keys)
+        children = [self.nodes.get(child.text) for child in volume.subvolumes]
+        if bad or found or any(child is None for child in children) or any(v is None for v in fields.values()):
+            return
+        try:
+            node = cls(volume.name.text, tuple(child for child in children if child is not None), **fields)
+        except ValueError as error:
+            self._problem(volume, volume.name, str(error), "see volgraph explain " + volume.type.text)
+            return
+        node.type_name = volume.type.text
+        for key, message, hint in node.problems():
+            self._problem(volume, keys.get(key or "", volume.name), message, hint)
+        self._capabilities(volume, node)
+        self.nodes[volume.name.text] = node
+
+    def _class(self, volume: Volume) -> type[Translator] | None:
+        name = volume.type.text
+        try:
+            return self.types[name]
+        except KeyError:
+            pass
+        except ValueError as error:
+            self._problem(volume, volume.type, str(error), "check the plugin's entry point")
+            return None
+        if name in KNOWN_TO_GLUSTERFS:
+            self._problem(
+                volume, volume.type, f"type '{name}' is known to GlusterFS, not supported here", "leave the volume out"
+            )
+            return None
+        close = options.nearest(name, list(self.types))
+        hint = f"did you mean '{close}'?" if close else "volgraph explain lists the types"
+        self._problem(volume, volume.type, f"unknown type '{name}'", hint)
+        return None
+
+    def _absences(self, volume: Volume, cls: type[Translator]) -> Iterator[tuple[str, str]]:
+        name = volume.type.text
+        for absent in options.missing(cls, volume.option_map):
+            yield f"{name} needs option '{absent.key}'", f"add: option {absent.key} <{absent.type.name}>"
+        low, high = cls.children_allowed
+        count = len(volume.subvolumes)
+        if count < low or (high is not None and count > high):
+            wanted = (
+                _count(low)
+                if low == high
+                else f"at least {_count(low)}"
+                if high is None
+                else f"{low} to {high} subvolumes"
+            )
+            wanted = "no subvolumes" if high == 0 else wanted
+            yield f"{name} takes {wanted}, not {count}", "add or remove names on its subvolumes line"
+
+    def _name_nodes(
+        self, volume: Volume, cls: type[Translator], fields: dict[str, Any], keys: Mapping[str, Any]
+    ) -> None:
+        """An option that names a volume gets the node. A broken node leaves None, and is not reported again."""
+        for declared in options.options_of(cls):
+            if declared.type is options.volume and declared.field in fields:
+                name = fields[declared.field]
+                fields[declared.field] = self.nodes.get(name)
+                if name not in self.spec.volumes:
+                    key = next(keys[key] for key in keys if declared.matches(key))
+                    close = options.nearest(name, list(self.spec.volumes))
+                    hint = f"did you mean '{close}'?" if close else "define that volume earlier in the file"
+                    self._problem(volume, key, f"option '{key.text}' names no volume: '{name}'", hint)
+
+    def _capabilities(self, volume: Volume, node: Translator) -> None:
+        for child in node.below:
+            lacking = node.needs - capabilities(child)
+            if lacking:
+                listed = ", ".join(sorted(each.value for each in lacking))
+                self._problem(
+                    volume, volume.name, f"needs of '{child.name}' what it lacks: {listed}", "use another child"
+                )
+
+    def _problem(self, volume: Volume, word: Any, message: str, hint: str) -> None:
+        self.problems.append(self.spec.problem(message, word.position, volume.name.text, hint))
+
+
+def _count(number: int) -> str:
+    return "one subvolume" if number == 1 else f"{number} subvolumes"

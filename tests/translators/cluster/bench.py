@@ -1,0 +1,170 @@
+"""A mirror on a workbench: raw fops by short names, children that can be taken away and given back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+
+from volgraph.graph import (
+    ROOT_GFID,
+    Call,
+    ChildDown,
+    ChildUp,
+    Fd,
+    Gfid,
+    Graph,
+    Iatt,
+    Loc,
+    Translator,
+    fail,
+)
+from volgraph.graph.events import Event
+from volgraph.translators.cluster.afr import Afr
+from volgraph.translators.storage.memory import Memory
+
+
+@attrs.define(eq=False)
+class Switch(Translator):
+    """A child that can be switched off and on, and made to refuse: `refuse(fop name, args) -> OSError or None`."""
+
+    on: bool = True
+    refuse: Callable[[str, tuple[Any, ...]], OSError | None] = attrs.field(default=lambda name, args: None)
+    seen: list[str] = attrs.field(factory=list, init=False)
+
+    def relay(self, fop: Any, *args: Any, **kwargs: Any) -> Any:
+        name = fop.__name__
+        self.seen.append(name)
+        if not self.on:
+            raise fail(107, self.name)
+        error = self.refuse(name, args)
+        if error is not None:
+            raise error
+        return super().relay(fop, *args, **kwargs)
+
+    def notify(self, event: Event) -> None:
+        if event.rises and not self.on:
+            self.rise(ChildDown(self, "switched off"))
+        else:
+            super().notify(event)
+
+    def turn(self, on: bool) -> None:
+        """Take the child away, or give it back; the parents hear of it at once."""
+        self.on = on
+        self.rise(ChildUp(self) if on else ChildDown(self, "switched off"))
+
+
+@attrs.define(eq=False)
+class Bench:
+    """Raw fops on a stack, by path relative to the root."""
+
+    graph: Graph
+    top: Translator
+    switches: list[Switch]
+    bricks: list[Memory]
+    call: Call = attrs.field(factory=lambda: Call(client="test", lk_owner=b"owner000"))
+
+    def requesting(self) -> Call:
+        return self.call.with_xdata({"gfid-req": self.graph.seams.new_gfid()})
+
+    async def find(self, path: str) -> Iatt:
+        gfid, iatt = ROOT_GFID, None
+        for name in path.split("/"):
+            iatt = (await self.top.lookup(self.call, Loc(parent=gfid, name=name.encode()))).iatt
+            gfid = iatt.gfid
+        assert iatt is not None
+        return iatt
+
+    async def loc(self, path: str) -> Loc:
+        """The place of a path, whether or not something stands there."""
+        above, _, name = path.rpartition("/")
+        parent = (await self.find(above)).gfid if above else ROOT_GFID
+        return Loc(parent=parent, name=name.encode())
+
+    async def mkdir(self, path: str) -> Gfid:
+        return (await self.top.mkdir(self.requesting(), await self.loc(path), 0o755, 0)).iatt.gfid
+
+    async def create(self, path: str) -> Fd:
+        fd = Fd(flags=os.O_RDWR)
+        reply = await self.top.create(
+            self.requesting(), await self.loc(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644, 0, fd
+        )
+        fd.gfid = reply.iatt.gfid
+        return fd
+
+    async def open(self, path: str, flags: int = os.O_RDWR) -> Fd:
+        gfid = (await self.find(path)).gfid
+        fd = Fd(gfid, flags)
+        await self.top.open(self.call, Loc(gfid), flags, fd)
+        return fd
+
+    async def write(self, path: str, data: bytes) -> None:
+        """Create or overwrite a whole file."""
+        try:
+            fd = await self.open(path)
+        except FileNotFoundError:
+            fd = await self.create(path)
+        else:
+            await self.top.ftruncate(self.call, fd, 0)
+        await self.top.writev(self.call, fd, data, 0)
+        await self.top.flush(self.call, fd)
+        self.top.release(fd)
+
+    async def read(self, path: str) -> bytes:
+        fd = await self.open(path, os.O_RDONLY)
+        try:
+            return bytes((await self.top.readv(self.call, fd, 1 << 20, 0)).data)
+        finally:
+            self.top.release(fd)
+
+    async def unlink(self, path: str) -> None:
+        await self.top.unlink(self.call, await self.loc(path))
+
+    async def rmdir(self, path: str) -> None:
+        await self.top.rmdir(self.call, await self.loc(path))
+
+    async def rename(self, old: str, new: str) -> None:
+        await self.top.rename(self.call, await self.loc(old), await self.loc(new))
+
+    async def names(self, path: str = "") -> list[str]:
+        gfid = (await self.find(path)).gfid if path else ROOT_GFID
+        fd = Fd(gfid, is_dir=True)
+        await self.top.opendir(self.call, Loc(gfid), fd)
+        reply = await self.top.readdirp(self.call, fd, 1 << 20, 0)
+        self.top.release(fd)
+        return sorted(entry.name.decode() for entry in reply.entries)
+
+    def images_equal(self) -> bool:
+        first, *others = [brick.image() for brick in self.bricks]
+        return all(image == first for image in others)
+
+    def marks(self) -> list[dict[str, tuple[int, ...]]]:
+        """Every counter above zero, brick by brick, whatever the object."""
+        return [
+            {key: value for keys in brick.marks().values() for key, value in keys.items() if any(value)}
+            for brick in self.bricks
+        ]
+
+
+@asynccontextmanager
+async def mirror(count: int = 2, off: Iterable[int] = (), **options: Any) -> AsyncIterator[Bench]:
+    """An afr over `count` memory bricks, each behind a switch; `self_heal_daemon` is off unless asked for."""
+    options.setdefault("self_heal_daemon", False)
+    bricks = [Memory(f"m{number}") for number in range(count)]
+    switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
+    top = Afr("mirror", switches, **options)
+    async with Graph(top) as graph:
+        for number in off:
+            switches[number].turn(False)
+        yield Bench(graph, top, switches, bricks)
+
+
+def afr_of(bench: Bench) -> Afr:
+    assert isinstance(bench.top, Afr)
+    return bench.top
+
+
+__all__ = ["Bench", "Switch", "afr_of", "mirror"]

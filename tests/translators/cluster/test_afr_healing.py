@@ -1,0 +1,142 @@
+"""Healing: a copy that missed something becomes equal to one that did not."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tests.translators.cluster.bench import Bench, afr_of, mirror
+from volgraph.graph import Loc, NewAttributes, fail
+
+pytestmark = pytest.mark.anyio
+
+
+async def healed(bench: Bench) -> None:
+    """All children on, heal, and nothing may be left."""
+    for switch in bench.switches:
+        if not switch.on:
+            switch.turn(True)
+    report = await afr_of(bench).heal()
+
+    assert report.clean, report
+    assert bench.images_equal()
+    assert not any(bench.marks())
+    assert (await afr_of(bench).heal()).healed == []
+
+
+@pytest.mark.parametrize("away", [0, 1])
+async def test_a_rewritten_file_is_copied_whole(away: int) -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"a longer old content")
+        bench.switches[away].turn(False)
+        await bench.write("f", b"new")
+
+        await healed(bench)
+        assert bench.bricks[away].image()["/f"].content == b"new"
+
+
+async def test_names_made_and_removed_meanwhile_are_made_and_removed() -> None:
+    async with mirror() as bench:
+        await bench.mkdir("gone")
+        await bench.write("gone/inside", b"x")
+        await bench.mkdir("kept")
+        await bench.write("kept/old", b"y")
+        bench.switches[1].turn(False)
+        await bench.unlink("gone/inside")
+        await bench.rmdir("gone")
+        await bench.mkdir("new")
+        await bench.mkdir("new/deep")
+        await bench.write("new/deep/f", b"z")
+        await bench.rename("kept/old", "new/moved")
+        await bench.top.symlink(bench.requesting(), b"deep/f", await bench.loc("new/link"), 0)
+
+        await healed(bench)
+
+
+async def test_a_directory_renamed_meanwhile_stands_only_at_its_new_place() -> None:
+    async with mirror() as bench:
+        for path in ("a", "b", "a/d"):
+            await bench.mkdir(path)
+        await bench.write("a/d/f", b"x")
+        bench.switches[0].turn(False)
+        await bench.rename("a/d", "b/e")
+        await bench.write("b/e/f", b"changed")
+
+        await healed(bench)
+
+
+async def test_attributes_set_meanwhile_are_set() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"x")
+        loc = Loc((await bench.find("f")).gfid)
+        await bench.top.setxattr(bench.call, loc, {"user.old": b"1"})
+        bench.switches[1].turn(False)
+        await bench.top.setattr(bench.call, loc, NewAttributes(mode=0o4751, uid=7, gid=8))
+        await bench.top.setxattr(bench.call, loc, {"user.new": b"2"})
+        await bench.top.removexattr(bench.call, loc, "user.old")
+
+        await healed(bench)
+
+
+async def test_a_file_replaced_by_a_directory_meanwhile_becomes_one() -> None:
+    async with mirror() as bench:
+        await bench.write("n", b"x")
+        bench.switches[0].turn(False)
+        await bench.unlink("n")
+        await bench.mkdir("n")
+        await bench.write("n/f", b"y")
+
+        await healed(bench)
+
+
+async def test_a_short_write_on_the_sink_leaves_the_blame() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"old")
+        bench.switches[1].turn(False)
+        await bench.write("f", b"new and longer")
+        bench.switches[1].turn(True)
+        bench.switches[1].refuse = lambda name, args: fail(errno.ENOSPC) if name == "writev" else None
+        report = await afr_of(bench).heal()
+
+        assert len(report.failed) == 1
+        assert bench.marks()[0]["trusted.afr.b1"][0] > 0
+        assert await bench.read("f") == b"new and longer"
+
+
+async def test_an_object_changed_on_one_copy_and_deleted_on_the_other_is_not_thrown_away() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"x")
+        bench.switches[1].turn(False)
+        await bench.unlink("f")
+        bench.switches[1].turn(True)
+        bench.switches[0].turn(False)
+        await bench.write("f", b"precious")
+        bench.switches[0].turn(True)
+        report = await afr_of(bench).heal()
+
+        assert report.split_brain
+        assert bench.bricks[1].image()["/f"].content == b"precious"
+
+
+async def test_the_healer_wakes_by_itself_when_a_child_comes_back() -> None:
+    async with mirror(self_heal_daemon=True) as bench:
+        await bench.write("f", b"old")
+        bench.switches[1].turn(False)
+        await bench.write("f", b"new")
+        bench.switches[1].turn(True)
+        await afr_of(bench).crawler.rest()
+
+        assert bench.images_equal()
+        assert bench.marks() == [{}, {}]
+
+
+async def test_three_copies_heal_from_the_two_that_agree() -> None:
+    async with mirror(3) as bench:
+        await bench.mkdir("d")
+        await bench.write("d/f", b"old")
+        bench.switches[2].turn(False)
+        await bench.write("d/f", b"new")
+        await bench.write("d/g", b"more")
+
+        await healed(bench)

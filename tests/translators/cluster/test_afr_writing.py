@@ -1,0 +1,94 @@
+"""Writing through afr: every copy has it, or is known to have missed it."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tests.translators.cluster.bench import mirror
+from volgraph.graph import fail
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_write_reaches_every_copy_and_leaves_no_mark() -> None:
+    async with mirror() as bench:
+        await bench.mkdir("d")
+        await bench.write("d/f", b"hello")
+
+        assert await bench.read("d/f") == b"hello"
+        assert bench.images_equal()
+        assert bench.marks() == [{}, {}]
+
+
+async def test_a_copy_that_was_down_is_blamed_and_not_read() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"old")
+        bench.switches[1].turn(False)
+        await bench.write("f", b"new!")
+        bench.switches[1].turn(True)
+
+        assert await bench.read("f") == b"new!"
+        assert bench.marks() == [{"trusted.afr.b1": (2, 0, 0)}, {}]
+
+
+async def test_a_copy_that_fails_the_fop_is_blamed_by_the_other_and_never_by_itself() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"old")
+        bench.switches[0].refuse = lambda name, args: fail(errno.EIO) if name == "writev" else None
+        fd = await bench.open("f")
+        await bench.top.writev(bench.call, fd, b"new", 0)
+        bench.switches[0].refuse = lambda name, args: None
+
+        assert bench.marks() == [{"trusted.afr.dirty": (1, 0, 0)}, {"trusted.afr.b0": (1, 0, 0)}]
+        assert await bench.read("f") == b"new"
+
+
+async def test_the_same_error_everywhere_blames_nobody() -> None:
+    async with mirror() as bench:
+        await bench.create("f")
+        with pytest.raises(FileExistsError):
+            await bench.create("f")
+
+        assert bench.marks() == [{}, {}]
+
+
+async def test_a_new_file_that_a_copy_missed_is_owed_its_contents_and_attributes() -> None:
+    async with mirror() as bench:
+        bench.switches[1].turn(False)
+        await bench.create("f")
+
+        assert bench.bricks[0].marks()[(await bench.find("f")).gfid]["trusted.afr.b1"] == (1, 1, 0)
+
+
+async def test_below_quorum_nothing_is_written() -> None:
+    async with mirror(quorum_type="fixed", quorum_count=2) as bench:
+        await bench.write("f", b"old")
+        fd = await bench.open("f")
+        bench.switches[1].turn(False)
+        with pytest.raises(OSError) as caught:
+            await bench.top.writev(bench.call, fd, b"new", 0)
+
+        assert caught.value.errno == errno.ENOTCONN
+        bench.switches[1].turn(True)
+        assert await bench.read("f") == b"old"
+
+
+async def test_mutual_blame_is_reported_and_answered_with_eio() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"old")
+        gfid = (await bench.find("f")).gfid
+        bench.switches[1].turn(False)
+        await bench.write("f", b"only on 0")
+        bench.switches[1].turn(True)
+        bench.switches[0].turn(False)
+        await bench.write("f", b"and only on 1")
+        bench.switches[0].turn(True)
+        with pytest.raises(OSError) as caught:
+            await bench.read("f")
+        assert caught.value.errno == errno.EIO
+        report = await bench.top.heal()  # type: ignore[attr-defined]
+
+        assert [item.gfid for item in report.split_brain] == [gfid]
+        assert {brick.image()["/f"].content for brick in bench.bricks} == {b"only on 0", b"and only on 1"}

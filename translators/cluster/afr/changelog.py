@@ -1,0 +1,100 @@
+"""The changelog on disk: for each copy, what it knows the others have missed (afr.md 10.1).
+
+Child i stores under `trusted.afr.<name of child j>` three counters, "operations that j missed and I did not", for data,
+metadata and entries; and under the dirty key the same three for operations of unknown outcome. All is big-endian, and
+changed only by xattrop, so that concurrent clients add up.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Mapping, Sequence
+from enum import IntEnum
+
+import attrs
+
+from ....graph import Xdata
+
+COUNTERS = struct.Struct(">3I")
+ZEROS = bytes(COUNTERS.size)
+
+
+class Kind(IntEnum):
+    """Which counter of the three."""
+
+    DATA = 0
+    METADATA = 1
+    ENTRY = 2
+
+
+Counters = tuple[int, int, int]
+NONE: Counters = (0, 0, 0)
+
+
+def packed(kind: Kind, amount: int) -> bytes:
+    """The xattrop value that adds `amount` (which may be negative: the counters wrap at 32 bits) to one counter."""
+    values = [0, 0, 0]
+    values[kind] = amount % 2**32
+    return COUNTERS.pack(*values)
+
+
+def unpacked(value: object) -> Counters:
+    """Counters as stored; what is absent, or is not a changelog at all, counts as zeros."""
+    if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == COUNTERS.size:
+        data, metadata, entry = COUNTERS.unpack(value)
+        return data, metadata, entry
+    return NONE
+
+
+@attrs.frozen
+class Keys:
+    """The xattr names that one afr owns: one per child, in order, and the dirty key."""
+
+    pending: tuple[str, ...]
+    dirty: str
+
+    def owned(self, name: str) -> bool:
+        return name == self.dirty or name in self.pending
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """What a lookup's xdata must hold to be told all counters (as GlusterFS asks: the size)."""
+        return dict.fromkeys((*self.pending, self.dirty), COUNTERS.size)
+
+    def pre_op(self, kind: Kind) -> dict[str, bytes]:
+        """Something is about to change. The zeros read what is already known about each copy."""
+        return {self.dirty: packed(kind, 1), **dict.fromkeys(self.pending, ZEROS)}
+
+    def post_op(self, kind: Kind, failed: Collection[int], clear_dirty: bool = True) -> dict[str, bytes]:
+        """The change is over, and `failed` missed it: told in one xattrop, so that no crash comes between."""
+        values = {self.pending[child]: packed(kind, 1) for child in failed}
+        if clear_dirty:
+            values[self.dirty] = packed(kind, -1)
+        return values
+
+    def new_object(self, failed: Collection[int], contents: Kind | None) -> dict[str, bytes]:
+        """A new object that the copies `failed` lack altogether: its attributes and its contents are owed to them."""
+        counts = [0, 1, 0]
+        if contents is not None:
+            counts[contents] = 1
+        return {self.pending[child]: COUNTERS.pack(*counts) for child in failed}
+
+
+@attrs.define
+class Record:
+    """What one copy says: `pending[j]` about each child j, and its own dirty counters."""
+
+    pending: list[Counters]
+    dirty: Counters = NONE
+
+    @classmethod
+    def read(cls, keys: Keys, values: Xdata | Mapping[str, bytes] | None) -> Record:
+        values = values or {}
+        return cls([unpacked(values.get(name)) for name in keys.pending], unpacked(values.get(keys.dirty)))
+
+    @property
+    def marked(self) -> bool:
+        return any(map(any, self.pending)) or any(self.dirty)
+
+    def blames(self, child: int, kinds: Sequence[Kind]) -> bool:
+        return any(self.pending[child][kind] for kind in kinds)

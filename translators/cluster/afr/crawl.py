@@ -1,0 +1,239 @@
+"""Finding what is to be healed: the indices that bricks keep, or the whole tree; and the loop that heals it."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ....graph import ROOT_GFID, ROOT_LOC, Call, Coming, Fd, Gfid, Iatt, Loc, Translator, XattropKind
+from .changelog import ZEROS
+from .healing import Healing, NotNow, Result, SplitBrain, heal_object
+from .healing_names import list_directory
+from .reading import copies_of, look
+from .report import HealItem, HealReport
+from .verdict import contents_of, direction
+
+if TYPE_CHECKING:
+    from .afr import Afr
+
+HEALER_PID = -6
+"""How bricks know a healer (wire.md 3)."""
+INDICES = ("glusterfs.xattrop_index_gfid", "glusterfs.xattrop_dirty_gfid")
+PASSES_MAX = 64
+LISTING_BYTES = 128 * 1024
+
+
+async def index_of(node: Translator, call: Call) -> set[Gfid] | None:
+    """What the bricks below `node` say has marks on it; None where one keeps no index that can be seen from here."""
+    if len(node.below) > 1:
+        everything: set[Gfid] = set()
+        for below in node.below:
+            part = await index_of(below, call)
+            if part is None:
+                return None
+            everything |= part
+        return everything
+    gfids: set[Gfid] = set()
+    for index in INDICES:
+        try:
+            where = Gfid((await node.getxattr(call, ROOT_LOC, index)).values[index])
+            gfids |= {gfid for _, gfid in await _listed(node, call, where)}
+        except OSError as error:
+            if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOENT, errno.ESTALE):
+                return None
+            raise
+    return gfids
+
+
+async def _listed(node: Translator, call: Call, where: Gfid) -> list[tuple[bytes, Gfid]]:
+    fd = Fd(where, is_dir=True)
+    await node.opendir(call, Loc(where), fd)
+    found: list[tuple[bytes, Gfid]] = []
+    offset = 0
+    try:
+        while True:
+            reply = await node.readdir(call, fd, LISTING_BYTES, offset)
+            for entry in reply.entries:
+                try:
+                    found.append((entry.name, Gfid.from_text(entry.name.decode())))
+                except ValueError:
+                    continue  # the index's own base file
+            if reply.end or not reply.entries:
+                return found
+            offset = reply.entries[-1].offset
+    finally:
+        node.release(fd)
+
+
+@attrs.define(eq=False)
+class Crawler:
+    """One afr's healer: on request, and by itself when a child comes back."""
+
+    afr: Afr
+    _wanted: bool = attrs.field(init=False, default=False)
+    _running: Coming[None] | None = attrs.field(init=False, default=None)
+
+    def wake(self) -> None:
+        """A child came: heal in the background as soon as all are there."""
+        self._wanted = True
+        everybody = len(self.afr.up) == len(self.afr.children)
+        if self.afr.self_heal_daemon and everybody and self._running is None:
+            self._running = Coming()
+            self.afr.tasks.start_daemon(self._background())
+
+    async def _background(self) -> None:
+        try:
+            while self._wanted:
+                self._wanted = False
+                await self.heal(None, False)
+        except OSError:
+            self._wanted = True  # a child went away: its return wakes us
+        finally:
+            running, self._running = self._running, None
+            if running is not None:
+                running.resolve(None)
+
+    async def rest(self) -> None:
+        """Return once no healing is under way in the background."""
+        while self._running is not None:
+            with suppress(OSError):
+                await self._running
+
+    def call(self) -> Call:
+        return Call(pid=HEALER_PID, client=f"heal:{self.afr.name}", lk_owner=self.afr.new_lock_owner())
+
+    async def candidates(self, full: bool) -> set[Gfid]:
+        """Objects that may have to be healed."""
+        call = self.call()
+        found: set[Gfid] = set()
+        for number in sorted(self.afr.up):
+            part = None if full else await index_of(self.afr.children[number], call)
+            if part is None:
+                return await self._tree(call)
+            found |= part
+        return found
+
+    async def _tree(self, call: Call) -> set[Gfid]:
+        """Every object that any child has."""
+        found = {ROOT_GFID}
+        directories = deque([ROOT_GFID])
+        while directories:
+            gfid = directories.popleft()
+            for number in sorted(self.afr.up):
+                for iatt in await self._inside(self.afr.children[number], call, gfid):
+                    if iatt.gfid not in found:
+                        found.add(iatt.gfid)
+                        if iatt.is_dir:
+                            directories.append(iatt.gfid)
+        return found
+
+    async def _inside(self, child: Translator, call: Call, gfid: Gfid) -> list[Iatt]:
+        try:
+            return [iatt for _, iatt in await list_directory(child, call, gfid)]
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ESTALE, errno.ENOTDIR):
+                return []
+            raise
+
+    async def heal(self, gfid: Gfid | None, full: bool) -> HealReport:
+        """Heal until a pass changes nothing more."""
+        waiting = {gfid} if gfid is not None else await self.candidates(full)
+        outcome: dict[Gfid, tuple[Result, HealItem]] = {}
+        for _ in range(PASSES_MAX):
+            retry, progress = set(), False
+            queue = deque(sorted(waiting))
+            while queue:
+                each = queue.popleft()
+                result, item, found = await self._heal_one(each)
+                queue += found
+                if result is Result.HEALED:
+                    progress = True
+                elif result in (Result.PENDING, Result.FAILED, Result.SPLIT):
+                    retry.add(each)
+                if result in (Result.HEALED, Result.PENDING, Result.FAILED, Result.SPLIT):
+                    outcome[each] = (result, item)
+                elif each in outcome and outcome[each][0] is not Result.HEALED:
+                    del outcome[each]
+            waiting = retry
+            if not waiting or not progress:
+                break
+        return _report(outcome.values())
+
+    async def _heal_one(self, gfid: Gfid) -> tuple[Result, HealItem, list[Gfid]]:
+        healing = Healing(self.afr, gfid, self.call())
+        found: list[Gfid] = []
+        reason = ""
+        try:
+            result = await heal_object(healing, found.append)
+        except NotNow as error:
+            result, reason = Result.PENDING, str(error)
+        except SplitBrain as error:
+            result, reason = Result.SPLIT, str(error)
+        except OSError as error:
+            result, reason = Result.FAILED, str(error)
+        item = self._item(healing)
+        item.reason = reason
+        if result in (Result.GONE, Result.NOTHING):
+            await self._drop_stale(gfid, result)
+        return result, item, found
+
+    async def _drop_stale(self, gfid: Gfid, result: Result) -> None:
+        """An index entry without a mark behind it goes: by its name where no child knows the object any more, else by
+        an xattrop that adds nothing, upon which a brick looks at the marks again."""
+        for number in sorted(self.afr.up):
+            child, call = self.afr.children[number], self.call()
+            with suppress(OSError):
+                if result is Result.NOTHING:
+                    zeros = dict.fromkeys((*self.afr.keys.pending, self.afr.keys.dirty), ZEROS)
+                    await child.xattrop(call, Loc(gfid), XattropKind.ADD_ARRAY, zeros)
+                    continue
+                for index in INDICES:
+                    where = Gfid((await child.getxattr(call, ROOT_LOC, index)).values[index])
+                    with suppress(FileNotFoundError):
+                        await child.unlink(call, Loc(parent=where, name=gfid.text.encode()))
+
+    def _item(self, healing: Healing) -> HealItem:
+        blamed: set[int] = set()
+        for copy in healing.copies.values():
+            blamed |= {other for other, counters in enumerate(copy.record.pending) if any(counters)}
+        sources = set(healing.copies) - blamed
+        return HealItem(
+            healing.gfid, tuple(map(healing.name, sorted(blamed))), tuple(map(healing.name, sorted(sources)))
+        )
+
+    async def pending(self) -> HealReport:
+        """Inspect every candidate without changing anything."""
+        report = HealReport()
+        for gfid in sorted(await self.candidates(False)):
+            healing = Healing(self.afr, gfid, self.call())
+            outcomes = await look(self.afr, healing.call, healing.loc)
+            healing.copies = copies_of(self.afr.keys, outcomes)
+            if not any(copy.record.marked for copy in healing.copies.values()):
+                continue
+            item = self._item(healing)
+            kinds = contents_of(next(iter(healing.copies.values())).iatt)
+            if any(direction(healing.copies, kind, None).split for kind in kinds):
+                item.reason = "every copy is blamed"
+                report.split_brain.append(item)
+            else:
+                report.pending.append(item)
+        return report
+
+
+def _report(outcomes: Iterable[tuple[Result, HealItem]]) -> HealReport:
+    report = HealReport()
+    for result, item in outcomes:
+        if result is Result.HEALED:
+            report.healed.append(item)
+        elif result is Result.PENDING:
+            report.pending.append(item)
+        elif result is Result.SPLIT:
+            report.split_brain.append(item)
+        else:
+            report.failed.append(item)
+    return report

@@ -1,0 +1,213 @@
+"""Healing one object: find out under lock which copies are good, mend the others, and take the marks back.
+
+Everything here is safe to be killed at any fop: a copy is blamed *before* it is changed, and the blame is taken back by
+subtracting what was read at the start, so that what went wrong meanwhile stays on record (afr.md 10.8 to 10.10).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import attrs
+
+from ....graph import Answers, Call, Gfid, Loc, Outcome, Translator, XattropKind
+from .changelog import Counters, Kind, packed
+from .locks import EntryLock, InodeLock, Lock
+from .reading import copies_of, look
+from .verdict import Copy, Direction, conflict, contents_of, direction, witnessed
+
+if TYPE_CHECKING:
+    from .afr import Afr
+
+ABSENT = (errno.ENOENT, errno.ESTALE)
+
+
+class Result(Enum):
+    NOTHING = "nothing to heal"
+    HEALED = "healed"
+    PENDING = "waits"
+    SPLIT = "split-brain"
+    FAILED = "failed"
+    GONE = "exists nowhere"
+
+
+class NotNow(Exception):
+    """Not healed in this pass; the message says what it waits for."""
+
+
+class SplitBrain(Exception):
+    """No copy is known to be right. Nothing is changed; a person decides."""
+
+
+@attrs.define(eq=False)
+class Healing:
+    """One object on the operating table."""
+
+    afr: Afr
+    gfid: Gfid
+    call: Call
+    copies: dict[int, Copy] = attrs.field(init=False, factory=dict)
+    xattrs: dict[int, dict[str, Any]] = attrs.field(init=False, factory=dict)
+
+    @property
+    def loc(self) -> Loc:
+        return Loc(self.gfid)
+
+    def child(self, number: int) -> Translator:
+        return self.afr.children[number]
+
+    def name(self, number: int) -> str:
+        return self.afr.children[number].name
+
+    async def inspect(self) -> None:
+        """Ask every child. Healing needs them all: one that is away may know better."""
+        if len(self.afr.up) < len(self.afr.children):
+            away = [child.name for number, child in enumerate(self.afr.children) if number not in self.afr.up]
+            raise NotNow(f"{', '.join(away)} down")
+        outcomes = await look(self.afr, self.call, self.loc, {"list-xattr": 1})
+        for number, outcome in outcomes.items():
+            if outcome.error is not None and outcome.errno not in ABSENT:
+                raise NotNow(f"{self.name(number)}: {outcome.error.strerror}")
+        self.copies = copies_of(self.afr.keys, outcomes)
+        self.xattrs = {child: dict(outcomes[child].reply.xdata or {}) for child in self.copies}
+
+    def require_all(self) -> None:
+        """Every child must have the object: where it is missing, its directory has to be healed first."""
+        absent = [self.name(number) for number in range(len(self.afr.children)) if number not in self.copies]
+        if absent:
+            raise NotNow(f"missing on {', '.join(absent)}")
+        why = conflict([copy.iatt for copy in self.copies.values()])
+        if why:
+            raise SplitBrain(why)
+
+    def marked(self, kind: Kind) -> bool:
+        """Has anybody something to say about this kind of change?"""
+        return any(
+            copy.record.dirty[kind] or any(counters[kind] for counters in copy.record.pending)
+            for copy in self.copies.values()
+        )
+
+    def direct(self, kind: Kind) -> Direction:
+        quorum = self.afr.quorum
+        majority = quorum.count if quorum.count > 1 else None
+        found = direction(self.copies, kind, majority)
+        if found.split:
+            raise SplitBrain(f"every copy is blamed for {kind.name.lower()}")
+        return found
+
+    def in_doubt(self, kind: Kind, children: Collection[int]) -> bool:
+        seen = witnessed(self.copies, kind)
+        return any(seen[child] for child in children)
+
+    # --- marks -------------------------------------------------------------------------------------------------------
+
+    async def blame(self, kind: Kind, witnesses: Collection[int], sinks: Iterable[int]) -> None:
+        """Before a copy is changed, the good ones blame it: killed half-way, it is known to be no good."""
+        for sink in sinks:
+            if any(self.copies[witness].record.pending[sink][kind] for witness in witnesses):
+                continue
+            values = {self.afr.keys.pending[sink]: packed(kind, 1)}
+            for witness in sorted(witnesses):
+                await self.child(witness).xattrop(self.call, self.loc, XattropKind.ADD_ARRAY, values)
+                pending = self.copies[witness].record.pending
+                pending[sink] = added(pending[sink], kind, 1)
+
+    async def absolve(self, kind: Kind, good: Collection[int]) -> None:
+        """Take back on the good copies what was read: blame of copies that are good now, and doubts."""
+        for witness in sorted(good):
+            record = self.copies[witness].record
+            values = {
+                self.afr.keys.pending[other]: packed(kind, -record.pending[other][kind])
+                for other in good
+                if record.pending[other][kind]
+            }
+            for other in set(self.copies) - set(good):
+                if not record.pending[other][kind]:  # what a healed copy now knows better than another
+                    values[self.afr.keys.pending[other]] = packed(kind, 1)
+            if record.dirty[kind]:
+                values[self.afr.keys.dirty] = packed(kind, -record.dirty[kind])
+            if values:
+                await self.child(witness).xattrop(self.call, self.loc, XattropKind.ADD_ARRAY, values)
+        self.afr.doubted(self.gfid)
+
+    async def on_each(
+        self, children: Iterable[int], wind: Callable[[Answers[Any], Translator], None]
+    ) -> dict[int, Outcome[Any]]:
+        answers: Answers[Any] = Answers()
+        for number in children:
+            wind(answers, self.child(number))
+        return {self.afr.index[outcome.child]: outcome for outcome in await answers.all()}
+
+    # --- locks -------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def holding(self, kind: Kind) -> AsyncIterator[None]:
+        """One healer of an object at a time; and no change of this kind while it is at work."""
+        lock: Lock = EntryLock(self.loc, None)
+        if kind is Kind.DATA:
+            lock = InodeLock.for_data(self.loc)
+        elif kind is Kind.METADATA:
+            lock = InodeLock.for_metadata(self.loc)
+        async with (
+            self._held(lock, f"{self.afr.name}:self-heal", wait=False),
+            self._held(lock, self.afr.name, wait=True),
+        ):
+            yield
+
+    @asynccontextmanager
+    async def _held(self, lock: Lock, domain: str, wait: bool) -> AsyncIterator[None]:
+        """On every child, in the children's order: the order in which everybody waits."""
+        granted: list[int] = []
+        try:
+            for number in range(len(self.afr.children)):
+                outcomes = await self.on_each([number], lambda to, child: lock.take(to, child, self.call, domain, wait))
+                error = outcomes[number].error
+                if error is not None:
+                    busy = error.errno == errno.EAGAIN
+                    raise NotNow("another healer is at it" if busy else f"{self.name(number)}: {error.strerror}")
+                granted.append(number)
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.on_each(granted, lambda to, child: lock.give(to, child, self.call, domain))
+
+
+def added(counters: Counters, kind: Kind, amount: int) -> Counters:
+    data, metadata, entry = (value + amount * (number == kind) for number, value in enumerate(counters))
+    return data, metadata, entry
+
+
+async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result:
+    """Heal everything about one object; `found` is told of objects that have to be healed because of it.
+
+    NotNow and SplitBrain say why it stays as it is.
+    """
+    from .healing_contents import heal_data, heal_metadata
+    from .healing_names import heal_names
+
+    await healing.inspect()
+    if not healing.copies:
+        return Result.GONE
+    if not any(copy.record.marked for copy in healing.copies.values()):
+        return Result.NOTHING
+    healing.require_all()
+    healed = False
+    for kind in contents_of(next(iter(healing.copies.values())).iatt):
+        if not healing.marked(kind):
+            continue
+        async with healing.holding(kind):
+            await healing.inspect()
+            healing.require_all()
+            if kind is Kind.DATA:
+                await heal_data(healing)
+            elif kind is Kind.METADATA:
+                await heal_metadata(healing)
+            else:
+                await heal_names(healing, found)
+        healed = True
+    return Result.HEALED if healed else Result.NOTHING

@@ -1,0 +1,182 @@
+"""Reading: only from copies that nobody blames, and from the next one when one fails (afr.md 10.6, 10.7)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+
+from ....graph import (
+    NULL_GFID,
+    Call,
+    Fd,
+    Gfid,
+    Loc,
+    LookedUp,
+    Outcome,
+    Translator,
+    Xdata,
+    fail,
+    fan_out,
+)
+from .changelog import Keys, Record
+from .verdict import Copy, combined_error, conflict, readable
+
+if TYPE_CHECKING:
+    from .afr import Afr
+
+R = TypeVar("R")
+
+
+@attrs.define
+class InodeState:
+    """What is known of an object's copies. Valid as long as no child came or went since (`generation`)."""
+
+    generation: int = -1
+    readable: frozenset[int] = frozenset()
+
+
+async def look(afr: Afr, call: Call, loc: Loc, asked: Xdata | None = None) -> dict[int, Outcome[LookedUp]]:
+    """Look an object up on every child that is up, with its changelog. Outcomes by child index."""
+    asking = call.with_xdata({**(asked or {}), **afr.keys.asked})
+    children = [afr.children[child] for child in sorted(afr.up)]
+    return {afr.index[outcome.child]: outcome for outcome in await fan_out(children, Translator.lookup, asking, loc)}
+
+
+def copies_of(keys: Keys, outcomes: dict[int, Outcome[LookedUp]]) -> dict[int, Copy]:
+    """The copies among the answers."""
+    return {
+        child: Copy(outcome.value.iatt, Record.read(keys, outcome.value.xdata))
+        for child, outcome in outcomes.items()
+        if outcome.value is not None
+    }
+
+
+async def readable_copies(afr: Afr, call: Call, gfid: Gfid, fresh: bool = False) -> frozenset[int]:
+    """The children that an object may be read from, asked of all of them if a child came or went since.
+
+    Raises EIO where copies exist and none is known to be good; ENOTCONN below quorum; otherwise what they say.
+    """
+    if not afr.quorum.met(afr.up):
+        raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
+    state = afr.inodes.known(gfid)
+    if state is None or state.generation != afr.generation or fresh:
+        state = await _refresh(afr, call, gfid)
+    if not state.readable:
+        raise fail(errno.EIO, f"{afr.name}: no copy of {gfid.text} is known to be good")
+    return state.readable
+
+
+async def _refresh(afr: Afr, call: Call, gfid: Gfid) -> InodeState:
+    generation = afr.generation
+    outcomes = await look(afr, call, Loc(gfid))
+    copies = copies_of(afr.keys, outcomes)
+    if not copies:
+        raise combined_error(list(outcomes.values()))
+    if not afr.quorum.met({child for child, outcome in outcomes.items() if outcome.errno != errno.ENOTCONN}):
+        raise fail(errno.ENOTCONN, f"{afr.name}: too few children answer")
+    state = InodeState(generation, _alike(copies))
+    afr.inodes[gfid].generation, afr.inodes[gfid].readable = state.generation, state.readable
+    return state
+
+
+def _alike(copies: dict[int, Copy]) -> frozenset[int]:
+    return frozenset() if conflict([copy.iatt for copy in copies.values()]) else readable(copies)
+
+
+ABOUT_THE_REQUEST = frozenset(
+    (errno.ENODATA, errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EOPNOTSUPP)
+)
+"""Errors that a good copy gives as its answer: another copy would say the same."""
+
+
+async def read(afr: Afr, call: Call, target: Loc | Fd, wind: Callable[[Translator], Awaitable[R]]) -> R:
+    """Wind a reading fop to one readable child, and to the next where that one fails."""
+    first = afr.choose(await readable_for(afr, call, target))
+    try:
+        return await wind(afr.children[first])
+    except OSError as error:
+        if error.errno in ABOUT_THE_REQUEST:
+            raise
+        last = error
+    for child in sorted(await readable_for(afr, call, target, fresh=True) - {first}):
+        try:
+            return await wind(afr.children[child])
+        except OSError as error:
+            last = error
+    raise last
+
+
+async def readable_for(afr: Afr, call: Call, target: Loc | Fd, fresh: bool = False) -> frozenset[int]:
+    """The readable copies of an object. A file that was unlinked while open can only be found through its fd: then
+    what was known when it still had a name counts."""
+    try:
+        return await readable_copies(afr, call, target.gfid, fresh)
+    except OSError as error:
+        if isinstance(target, Loc) or error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
+    state = afr.inodes.known(target.gfid)
+    return (frozenset(afr.up) & state.readable if state is not None else frozenset()) or frozenset(afr.up)
+
+
+# --- lookup ------------------------------------------------------------------------------------------------------
+
+
+async def lookup(afr: Afr, call: Call, loc: Loc) -> LookedUp:
+    """Find an object: what the good copies of its parent say counts; then what its own good copies say."""
+    voters = await readable_copies(afr, call, loc.parent) if loc.named else frozenset(afr.up)
+    if not afr.quorum.met(afr.up):
+        raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
+    generation = afr.generation
+    asked = {key: value for key, value in (call.xdata or {}).items() if key != "gfid-req"}
+    outcomes = await look(afr, call, loc, asked)
+    if any(outcome.errno == errno.ENODATA for outcome in outcomes.values()):
+        outcomes = await _give_gfid(afr, call, loc, asked, outcomes)
+    votes = {child: outcomes[child] for child in voters if child in outcomes}
+    found = copies_of(afr.keys, votes)
+    if not found:
+        raise _absent(afr, votes)
+    why = conflict([copy.iatt for copy in found.values()])
+    if why:
+        raise fail(errno.EIO, f"{afr.name}: {loc.name!r}: {why}")
+    gfid = next(iter(found.values())).iatt.gfid
+    if loc.named and loc.gfid not in (NULL_GFID, gfid):
+        raise fail(errno.ESTALE, loc.name)
+    everywhere = {child: copy for child, copy in copies_of(afr.keys, outcomes).items() if copy.iatt.gfid == gfid}
+    state = afr.inodes[gfid]
+    state.generation, state.readable = generation, _alike(everywhere)
+    return _answer(afr, outcomes, state.readable or frozenset(found))
+
+
+def _absent(afr: Afr, votes: dict[int, Outcome[LookedUp]]) -> OSError:
+    """ENOENT only if every child that may know has said so: one that is gone may have it."""
+    if any(outcome.errno == errno.ENOTCONN for outcome in votes.values()) and not afr.quorum.met(
+        {child for child, outcome in votes.items() if outcome.errno != errno.ENOTCONN}
+    ):
+        return fail(errno.ENOTCONN, f"{afr.name}: too few children answer")
+    return combined_error(list(votes.values()))
+
+
+async def _give_gfid(
+    afr: Afr, call: Call, loc: Loc, asked: dict[str, object], outcomes: dict[int, Outcome[LookedUp]]
+) -> dict[int, Outcome[LookedUp]]:
+    """An object without a gfid gets the one of the other copies, or the caller's if none has one and all are asked."""
+    known = {outcome.value.iatt.gfid for outcome in outcomes.values() if outcome.value is not None}
+    wanted = next(iter(known)) if len(known) == 1 else call.asked("gfid-req")
+    if len(known) > 1 or wanted is None or (not known and len(afr.up) < len(afr.children)):
+        raise fail(errno.EIO, f"{afr.name}: {loc.name!r} has no gfid, and not every child is up to agree on one")
+    return await look(afr, call, loc, {**asked, "gfid-req": wanted})
+
+
+def _answer(afr: Afr, outcomes: dict[int, Outcome[LookedUp]], good: Collection[int]) -> LookedUp:
+    """The reply of the child that is read from, without the keys that are this afr's own business."""
+    reply = outcomes[afr.choose(good)].reply
+    return LookedUp(reply.iatt, reply.postparent, without_own(afr.keys, reply.xdata))
+
+
+def without_own(keys: Keys, values: Xdata | None) -> Xdata | None:
+    if values is None or not any(map(keys.owned, values)):
+        return values
+    return {name: value for name, value in values.items() if not keys.owned(name)}

@@ -1,0 +1,209 @@
+"""Every decision of replication, as pure functions of what the children answered: no fop is wound in this file."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from ....graph import Iatt, Outcome, Written, fail
+from .changelog import Kind, Record
+
+R = TypeVar("R")
+
+CONTENTS_OF_FILE = (Kind.DATA, Kind.METADATA)
+CONTENTS_OF_DIRECTORY = (Kind.ENTRY, Kind.METADATA)
+CONTENTS_OF_OTHERS = (Kind.METADATA,)
+
+
+# --- quorum ------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Quorum:
+    """How many of `children` must have taken part: `count` of them; with `tie_break`, exactly half of them is enough
+    if it includes the first child (afr.md 10.5)."""
+
+    children: int
+    count: int
+    tie_break: bool = False
+
+    def met(self, present: Collection[int]) -> bool:
+        if len(present) >= self.count:
+            return True
+        return self.tie_break and 2 * len(present) == self.children and 0 in present
+
+
+def quorum_of(kind: str, count: int, children: int) -> Quorum:
+    """The quorum that the options ask for. `kind` is none, fixed, auto, or "" (auto for more than two children)."""
+    if kind == "":
+        kind = "auto" if children > 2 else "none"
+    if kind == "fixed":
+        return Quorum(children, count)
+    if kind == "auto":
+        return Quorum(children, children // 2 + 1, tie_break=True)
+    return Quorum(children, 1)
+
+
+# --- errors ------------------------------------------------------------------------------------------------------
+
+_TELLING = (errno.ENODATA, errno.ENOENT, errno.ESTALE, errno.ENOSPC)
+
+
+def combined_error(outcomes: Collection[Outcome[Any]]) -> OSError:
+    """One error for many: the most telling one, else the last child's that is not just "not connected" (10.12)."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    for code in _TELLING:
+        for error in errors:
+            if error.errno == code:
+                return error
+    connected = [error for error in errors if error.errno != errno.ENOTCONN]
+    if connected:
+        return connected[-1]
+    return errors[-1] if errors else fail(errno.ENOTCONN)
+
+
+def symmetric_error(outcomes: Collection[Outcome[Any]]) -> OSError | None:
+    """The error, if every child gave the same one and none may have acted unseen: then the copies are still alike."""
+    codes = {outcome.errno for outcome in outcomes}
+    if len(codes) != 1 or codes & {0, errno.ENOTCONN}:
+        return None
+    return next(iter(outcomes)).error
+
+
+# --- after the fop -----------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Verdict:
+    """What a fop came to. `error` is None for success. `blame` are the children that missed it, to be told on `good`.
+
+    With an error, `settled` says that the copies are alike all the same, so that nothing needs to be remembered.
+    """
+
+    good: frozenset[int]
+    blame: frozenset[int]
+    error: OSError | None = None
+    settled: bool = True
+
+
+def judge(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], quorum: Quorum) -> Verdict:
+    """Decide on the outcomes of a fop, by child index; children that never got it are simply absent.
+
+    `clean_before` are the copies that were good when the fop began.
+    """
+    good = frozenset(child for child, outcome in outcomes.items() if outcome.ok)
+    same = symmetric_error(outcomes.values())
+    if same is not None:
+        return Verdict(good, frozenset(), same)
+    if not quorum.met(good):
+        return Verdict(good, frozenset(), _refusal(outcomes), settled=False)
+    if not good & frozenset(clean_before):
+        # It would exist only on copies that a heal is going to overwrite: a success now would be a lie later.
+        lost = [outcomes[child] for child in clean_before if child in outcomes]
+        return Verdict(good, frozenset(), combined_error(lost), settled=False)
+    return Verdict(good, frozenset(range(quorum.children)) - good)
+
+
+def _refusal(outcomes: Mapping[int, Outcome[Any]]) -> OSError:
+    failed = [outcome for outcome in outcomes.values() if not outcome.ok]
+    return combined_error(failed) if failed else fail(errno.ENOTCONN, "below quorum")
+
+
+def shortest_fails(outcomes: Mapping[int, Outcome[Any]]) -> None:
+    """A child that wrote less than the best one did not write: its outcome becomes an error (afr.md 10.2)."""
+    counts = {child: outcome.value.count for child, outcome in outcomes.items() if isinstance(outcome.value, Written)}
+    most = max(counts.values(), default=0)
+    for child, count in counts.items():
+        if count < most:
+            outcomes[child].value = None
+            outcomes[child].error = fail(errno.EIO, f"short write: {count} of {most} bytes")
+
+
+# --- which copies may be read ------------------------------------------------------------------------------------
+
+
+@attrs.define
+class Copy:
+    """One copy of an object as it answered an inspection."""
+
+    iatt: Iatt
+    record: Record
+
+
+def contents_of(iatt: Iatt) -> tuple[Kind, ...]:
+    """The counters that matter for an object of this type."""
+    if iatt.is_dir:
+        return CONTENTS_OF_DIRECTORY
+    return CONTENTS_OF_FILE if iatt.is_file else CONTENTS_OF_OTHERS
+
+
+def readable(copies: Mapping[int, Copy]) -> frozenset[int]:
+    """The copies that nobody blames, for anything. Empty: no copy is known to be good (split-brain)."""
+    clean = set(copies)
+    for copy in copies.values():
+        kinds = contents_of(copy.iatt)
+        clean -= {child for child in clean if copy.record.blames(child, kinds)}
+    return frozenset(clean)
+
+
+def conflict(iatts: Collection[Iatt]) -> str:
+    """Why these cannot be copies of one object, or ""."""
+    if len({iatt.gfid for iatt in iatts}) > 1:
+        return "the copies have different gfids"
+    if len({iatt.kind for iatt in iatts}) > 1:
+        return "the copies are of different types"
+    return ""
+
+
+# --- which copy heals which --------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Direction:
+    """For one kind of change: good copies, and those to be healed from them. `split` says that nobody can tell."""
+
+    sources: frozenset[int]
+    sinks: frozenset[int]
+    split: bool = False
+
+
+def direction(copies: Mapping[int, Copy], kind: Kind, majority: int | None) -> Direction:
+    """Who is right (afr.md 10.8), given what every child says. `majority` is None where there is no quorum.
+
+    A child that accuses itself cannot accuse others. With a quorum, children that do not blame each other and are
+    blamed by less than a majority are right against the rest; otherwise, if all are blamed, nobody can tell.
+    """
+    members = frozenset(copies)
+    fools = {i for i in members if copies[i].record.pending[i][kind]}
+    accusers = {j: {i for i in members - fools if i != j and copies[i].record.pending[j][kind]} for j in members}
+    sources = frozenset(j for j in members if not accusers[j])
+    if not sources and majority is not None:
+        outvoted = frozenset(j for j in members if len(accusers[j]) >= majority)
+        if outvoted and not any(accusers[j] - outvoted for j in members - outvoted):
+            sources = members - outvoted
+    if not sources:
+        return Direction(frozenset(), members, split=True)
+    return Direction(sources, members - sources)
+
+
+def witnessed(copies: Mapping[int, Copy], kind: Kind) -> dict[int, int]:
+    """How many operations each child saw whose outcome on the others is unknown. Above zero, copies that nobody blames
+    may differ all the same (afr.md 10.8, rule 3)."""
+    pending = {i: [counters[kind] for counters in copy.record.pending] for i, copy in copies.items()}
+    others = {i: sum(counts) - counts[i] for i, counts in pending.items()}
+    return {
+        i: copy.record.dirty[kind]
+        + (others[i] if pending[i][i] else 0)
+        + (pending[i][i] if others[i] or not any(others.values()) else 0)
+        for i, copy in copies.items()
+    }
+
+
+def best_file(copies: Mapping[int, Copy], candidates: Collection[int]) -> int:
+    """Among files that nobody blames: the largest, then the one that saw most of the unfinished operations, then the
+    first child. No clock is asked, so a wrong one decides nothing (I27)."""
+    seen = witnessed(copies, Kind.DATA)
+    return max(candidates, key=lambda child: (copies[child].iatt.size, seen[child], -child))

@@ -1,0 +1,1 @@
+"""Translators that watch, delay or fail fops."""

@@ -1,0 +1,1 @@
+"""Translators that change what a volume promises."""

@@ -1,0 +1,1 @@
+"""Leaves: where files live."""

@@ -1,0 +1,222 @@
+"""The frame of storage/memory: its life, its crashes, how it finds objects and answers questions in xdata."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any, ClassVar, Literal
+
+import attrs
+
+from ....graph import (
+    EVERYTHING,
+    NULL_GFID,
+    ROOT_GFID,
+    Call,
+    Capability,
+    ChildDown,
+    ChildUp,
+    Contention,
+    Event,
+    Fd,
+    Gfid,
+    Iatt,
+    Loc,
+    ParentUp,
+    State,
+    Translator,
+    Xdata,
+    fail,
+    option,
+)
+from ....graph.options import size
+from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
+from ..lock_table import LockTable
+from ..name_rules import XATTR_NAMESPACES, check_name
+from .sparse import PAGE
+from .store import Inode, Item, MemoryStore
+
+UP = State.UP
+
+
+@attrs.define
+class OpenFile:
+    """What an fd means at this node."""
+
+    inode: Inode
+    flags: int
+
+
+@attrs.define(eq=False)
+class MemoryNode(Translator):
+    """See `Memory`."""
+
+    size_limit: int = option(size(low=PAGE), default=4 << 30, help="space for contents; ENOSPC beyond it")
+
+    store: MemoryStore = attrs.field(factory=MemoryStore, kw_only=True, repr=False)
+    """The contents. A new node on an old store is the brick after a restart."""
+    locks: LockTable = attrs.field(init=False, repr=False)
+    _open: set[Fd] = attrs.field(init=False, factory=set, repr=False)
+    _crashed: bool = attrs.field(init=False, default=False, repr=False)
+
+    children_allowed: ClassVar[tuple[int, int | None]] = (0, 0)
+    leaf_capabilities: ClassVar[frozenset[Capability]] = EVERYTHING
+
+    def __attrs_post_init__(self) -> None:
+        self.locks = LockTable(self._contended)
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    def notify(self, event: Event) -> None:
+        if isinstance(event, ParentUp) and not self._crashed:
+            self.rise(ChildUp(self))
+
+    async def stop(self) -> None:
+        self._forget_process()
+
+    def crash(self, keep: Literal["all", "synced"] = "all") -> None:
+        """End as a process does that is killed: locks and fds are gone, and the node is down until `restart`.
+
+        With "synced" the power went as well: only what fsync and fsyncdir have pinned is left.
+        """
+        self._crashed = True
+        self._forget_process()
+        if keep == "synced":
+            self.store.forget_unsynced()
+        self.rise(ChildDown(self, "crashed"))
+
+    def restart(self) -> None:
+        """Come up again after a crash."""
+        self._crashed = False
+        self.rise(ChildUp(self))
+
+    def _forget_process(self) -> None:
+        locks, self.locks = self.locks, LockTable(self._contended)
+        for fd in self._open:
+            fd.slots.pop(self, None)
+        self._open.clear()
+        self.store.forget_fds()
+        locks.close()
+
+    def image(self) -> dict[str, Item]:
+        """The whole tree, comparable: {path: (kind, mode, uid, gid, content or target, xattrs, gfid)}."""
+        return self.store.image()
+
+    def marks(self) -> dict[Gfid, dict[str, tuple[int, ...]]]:
+        """Afr's counters that are not all zero: {gfid: {key: (data, metadata, entry)}}."""
+        return self.store.marks()
+
+    def disconnect(self, client: str) -> None:
+        self.locks.disconnect(client)
+
+    def _contended(self, gfid: Gfid, domain: str, name: bytes | None, client: str) -> None:
+        self.rise(Contention(self, gfid, domain, name, client))
+
+    # --- finding -----------------------------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return self.seams.clock.time_ns()
+
+    def _check_up(self) -> None:
+        if self.state is not UP:
+            raise fail(errno.ENOTCONN, self.name)
+
+    def _by_gfid(self, gfid: Gfid) -> Inode:
+        if self.state is not UP:
+            raise fail(errno.ENOTCONN, self.name)
+        inode = self.store.inodes.get(gfid) or self.store.virtual.get(gfid)
+        if inode is None:
+            raise fail(errno.EINVAL if gfid == NULL_GFID else errno.ESTALE, gfid)
+        return inode
+
+    def _object(self, loc: Loc) -> Inode:
+        """By gfid where there is one, else by name."""
+        if loc.gfid == NULL_GFID and loc.name:
+            return self._child(self._parent(loc), loc.name)
+        return self._by_gfid(loc.gfid)
+
+    def _parent(self, loc: Loc) -> Inode:
+        """The directory of a name, which is checked."""
+        parent = self._by_gfid(loc.parent)
+        if not parent.is_dir:
+            raise fail(errno.ENOTDIR, loc.parent)
+        check_name(loc.parent, loc.name)
+        return parent
+
+    def _child(self, parent: Inode, name: bytes) -> Inode:
+        inode = parent.names.get(name)
+        if inode is None:
+            raise fail(errno.ENOENT, name)
+        return inode
+
+    def _opened(self, fd: Fd) -> Inode:
+        """What an fd stands for; one that was not opened here is anonymous and stands for its gfid."""
+        slot: OpenFile | None = fd.slots.get(self)
+        if slot is None or self.state is not UP:
+            return self._by_gfid(fd.gfid)
+        return slot.inode
+
+    def _keep_open(self, fd: Fd, inode: Inode, flags: int) -> None:
+        if self in fd.slots:
+            raise fail(errno.EINVAL, "this fd is open already")
+        fd.slots[self] = OpenFile(inode, flags)
+        inode.open_fds += 1
+        self._open.add(fd)
+
+    def release(self, fd: Fd) -> None:
+        slot: OpenFile | None = fd.slots.pop(self, None)
+        if slot is not None:
+            self._open.discard(fd)
+            slot.inode.open_fds -= 1
+            self.store.free(slot.inode)
+
+    # --- space -------------------------------------------------------------------------------------------------------
+
+    def _room_for(self, pages: int) -> None:
+        if (self.store.pages + pages) * PAGE > self.size_limit:
+            raise fail(errno.ENOSPC, self.name)
+
+    # --- answers in xdata --------------------------------------------------------------------------------------------
+
+    def _answers(self, call: Call, inode: Inode, parent: Inode | None = None, name: bytes = b"") -> Xdata | None:
+        """What the call's xdata asks about an object; a key that is not known, or has no value, is left out."""
+        asked = call.xdata
+        if not asked:
+            return None
+        found: dict[str, Any] = {}
+        for key, value in asked.items():
+            if key.startswith(XATTR_NAMESPACES):
+                if key in inode.xattrs:
+                    found[key] = inode.xattrs[key]
+            elif key == "list-xattr":
+                found.update(inode.xattrs)
+            elif key == COUNT_KEY:
+                if value == COUNT_VALUE:
+                    found[key] = len(self.store.index[XATTROP])
+            elif key == "glusterfs.content":
+                if inode.is_file and isinstance(value, int) and inode.contents.size <= value:
+                    found[key] = inode.contents.read(0, inode.contents.size)
+            elif key.startswith("glusterfs."):
+                count = self._count(key, value, inode, parent, name)
+                if count is not None:
+                    found[key] = count
+        return found or None
+
+    def _count(self, key: str, value: object, inode: Inode, parent: Inode | None, name: bytes) -> int | None:
+        if key in ("glusterfs.open-fd-count", "glusterfs.open-active-fd-count"):
+            return inode.open_fds
+        if key == "glusterfs.inodelk-count":
+            return self.locks.inodelk_count(inode.gfid)
+        if key == "glusterfs.inodelk-dom-count":
+            return self.locks.inodelk_count(inode.gfid, str(value))
+        if key == "glusterfs.entrylk-count":
+            return self.locks.entrylk_count(inode.gfid)
+        if key == "glusterfs.parent-entrylk" and parent is not None:
+            return self.locks.entrylk_count(parent.gfid, name)
+        return None
+
+    @staticmethod
+    def _iatt(inode: Inode) -> Iatt:
+        return Iatt(inode.gfid, inode.st)
+
+    def _is_root(self, inode: Inode) -> bool:
+        return inode.gfid == ROOT_GFID

@@ -1,0 +1,70 @@
+"""Which names a brick takes, and what the caller of a maker has to bring along."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+from ...graph import NULL_GFID, ROOT_GFID, Call, Gfid, fail
+
+NAME_BYTES_MAX = 255
+RESERVED_IN_ROOT = b".glusterfs"
+"""The brick's own directory: refused in every fop, and hidden from listings."""
+
+XATTR_NAMESPACES = ("trusted.", "user.", "security.", "system.")
+XATTR_NAME_BYTES_MAX = 255
+XATTR_VALUE_BYTES_MAX = 65536
+
+
+def check_name(parent: Gfid, name: bytes) -> None:
+    """Refuse what cannot be one name in a directory. EINVAL, EPERM (a slash, or reserved), ENAMETOOLONG."""
+    if b"/" in name:
+        raise fail(errno.EPERM, name)
+    if name in (b"", b".", b"..") or b"\0" in name:
+        raise fail(errno.EINVAL, name)
+    if len(name) > NAME_BYTES_MAX:
+        raise fail(errno.ENAMETOOLONG, name)
+    if name == RESERVED_IN_ROOT and parent == ROOT_GFID:
+        raise fail(errno.EPERM, name)
+
+
+def requested_gfid(call: Call) -> Gfid:
+    """The gfid that the maker of an object must be told: a brick never invents one. EINVAL."""
+    asked = call.asked("gfid-req")
+    if not isinstance(asked, bytes) or len(asked) != 16 or asked in (NULL_GFID, ROOT_GFID):
+        raise fail(errno.EINVAL, f"gfid-req: {asked!r}")
+    return Gfid(asked)
+
+
+def requested_xattrs(call: Call) -> dict[str, bytes]:
+    """The xattrs that a new object shall have from the start. EINVAL a value that is not bytes."""
+    wanted: dict[str, bytes] = {}
+    for key, value in (call.xdata or {}).items():
+        if key.startswith(XATTR_NAMESPACES) and not is_gfid_key(key):
+            if not isinstance(value, bytes):
+                raise fail(errno.EINVAL, key)
+            wanted[key] = bytes(value)
+    return wanted
+
+
+def is_gfid_key(key: str) -> bool:
+    """The xattr that bears an object's identity: hidden from lists, and not changed by setxattr."""
+    return key == "trusted.gfid"
+
+
+def check_xattrs(values: Mapping[str, bytes]) -> None:
+    """As Linux does. EOPNOTSUPP no such namespace, ERANGE the name too long, E2BIG the value too long."""
+    for key, value in values.items():
+        if not key.startswith(XATTR_NAMESPACES):
+            raise fail(errno.EOPNOTSUPP, key)
+        if len(key.encode("utf-8", "surrogateescape")) > XATTR_NAME_BYTES_MAX:
+            raise fail(errno.ERANGE, key)
+        if len(value) > XATTR_VALUE_BYTES_MAX:
+            raise fail(errno.E2BIG, key)
+
+
+def refuse_user_xattrs(values: Mapping[str, bytes]) -> None:
+    """Linux keeps `user.` attributes on files and directories only: EPERM for anything else."""
+    for key in values:
+        if key.startswith("user."):
+            raise fail(errno.EPERM, key)

@@ -1,0 +1,285 @@
+"""`Brick`: an opened brick directory. It finds objects by name and by gfid, and keeps their handles true."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+import attrs
+
+from ....graph import NULL_GFID, Gfid, Iatt, fail
+from ....graph.disk import Disk
+from ..heal_index import INDEXES, index_of, marked
+from .disk_index import DiskIndex
+from .handles import NEW, Directories, Handles, handle_name, is_symlink_alone
+from .metadata import InodeMetadata
+from .owner import Owner
+from .places import Found, Where, where
+
+UNLINKED = b"unlink"
+"""Files without a name that are still open stand here, by gfid."""
+LANDFILL = b"landfill"
+"""Directories on their way out, with all that is in them."""
+
+LINK_REFUSED = frozenset((errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
+_NO_ACL = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
+
+
+@attrs.define(eq=False)
+class Brick:
+    """`fd` is the brick's `.glusterfs` directory. `links`: hard links work here, so handles are made first.
+
+    `privileged`: objects are given to the caller; an ordinary user's brick has only that user's.
+    """
+
+    disk: Disk
+    root_fd: int
+    fd: int
+    device: int
+    owner: Owner
+    metadata: InodeMetadata
+    index: DiskIndex
+    links: bool
+    privileged: bool
+    handles: Handles = attrs.field(init=False)
+    directories: Directories = attrs.field(init=False)
+    opens: dict[Gfid, int] = attrs.field(factory=dict, init=False)
+    """How many open files each object has."""
+    unlinked: set[Gfid] = attrs.field(factory=set, init=False)
+    """Those of them that have no name left."""
+
+    def __attrs_post_init__(self) -> None:
+        self.handles = Handles(self.disk, self.fd)
+        self.directories = Directories(self.disk, self.root_fd)
+
+    def close(self) -> None:
+        """Give the directory back; descriptors that callers hold are theirs to close first."""
+        self.directories.close()
+        self.metadata.close()
+        self.owner.release()
+        self.disk.close(self.fd)
+        self.disk.close(self.root_fd)
+
+    # --- from a gfid to the object -----------------------------------------------------------------------------------
+
+    def find(self, gfid: Gfid) -> Found:
+        """An object by gfid. ESTALE there is none; EINVAL the null gfid."""
+        fd = self.directories.known(gfid)
+        if fd is not None:
+            st = self.disk.fstat(fd)
+            if st.st_nlink:
+                return Found(gfid, fd, b".", st)
+            self.directories.drop(gfid)  # removed behind our back
+            raise fail(errno.ESTALE, gfid.text)
+        handle = handle_name(gfid)
+        try:
+            st = self.disk.stat(handle, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return self._find_without_handle(gfid)
+        if st.st_nlink > 1:
+            return Found(gfid, self.fd, handle, st, 1)
+        if not is_symlink_alone(st):
+            raise fail(errno.ESTALE, gfid.text)  # its last name was removed: only the handle is left
+        fd = self.directory(gfid)
+        return Found(gfid, fd, b".", self.disk.fstat(fd))
+
+    def _find_without_handle(self, gfid: Gfid) -> Found:
+        if gfid == NULL_GFID:
+            raise fail(errno.EINVAL, "the null gfid")
+        place = self.metadata.place_of(gfid)
+        if place is not None and place[0] != gfid:
+            with suppress(FileNotFoundError):
+                found = self.at(place[0], self.directory(place[0]), place[1])
+                if found.gfid == gfid:
+                    return found
+        raise fail(errno.ESTALE, gfid.text)
+
+    def directory(self, gfid: Gfid) -> int:
+        """An open descriptor of a directory, to be used at once and not closed. ESTALE; ENOTDIR; EINVAL the null
+        gfid."""
+        fd = self.directories.known(gfid)
+        return self._enter(gfid) if fd is None else fd
+
+    def _enter(self, gfid: Gfid) -> int:
+        if gfid == NULL_GFID:
+            raise fail(errno.EINVAL, "the null gfid")
+        place = self.handles.place(gfid)
+        if place is None:
+            handle = self.handles.stat(gfid)
+            raise fail(errno.ENOTDIR if handle is not None and handle.st_nlink > 1 else errno.ESTALE, gfid.text)
+        fd = self.directories.enter(self.handles, gfid)
+        try:
+            st = self.disk.fstat(fd)
+            if st.st_dev != self.device:
+                raise fail(errno.EXDEV, gfid.text)
+            if self.metadata.claim(where(fd, b"."), st, place) != (gfid, True):
+                raise fail(errno.ESTALE, gfid.text)
+        except BaseException:
+            self.disk.close(fd)
+            raise
+        self.directories.add(gfid, fd)
+        return fd
+
+    # --- from a name to the object -----------------------------------------------------------------------------------
+
+    def at(self, parent: Gfid, dir_fd: int, name: bytes) -> Found:
+        """The object at a name, its handle set right if it was not. ENOENT; EXDEV another file system begins there."""
+        st = self.disk.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if st.st_dev != self.device:
+            raise fail(errno.EXDEV, os.fsdecode(name))
+        claim = self.metadata.claim(where(dir_fd, name), st, (parent, name))
+        found = Found(NULL_GFID, dir_fd, name, st)
+        if claim is None:
+            return found
+        gfid, holds = claim
+        if found.is_dir:
+            if holds and self._directory_handle_settled(gfid, found, parent):
+                found.gfid = gfid
+            return found
+        handle = self.handles.stat(gfid)
+        if handle is not None and handle.st_ino == st.st_ino:
+            found.gfid, found.hidden = gfid, 1
+        elif holds and (handle is None or not self._alive(gfid, handle)):
+            if handle is not None:
+                self.handles.remove(gfid)
+            self._give_handle(gfid, found)
+        return found
+
+    def look(self, parent: Gfid, dir_fd: int, name: bytes) -> Found | None:
+        """The object at a name, None where there is none."""
+        try:
+            return self.at(parent, dir_fd, name)
+        except FileNotFoundError:
+            return None
+
+    def _alive(self, gfid: Gfid, handle: os.stat_result) -> bool:
+        """Another object owns the gfid: the one at hand is a copy of it, made together with its attributes."""
+        return gfid in self.opens or handle.st_nlink > 1 or is_symlink_alone(handle)
+
+    def _directory_handle_settled(self, gfid: Gfid, found: Found, parent: Gfid) -> bool:
+        """Make the handle name this place; False where the gfid belongs to another directory that is alive."""
+        if self.handles.place(gfid) == (parent, found.name):
+            return True
+        known: os.stat_result | None = None
+        with suppress(OSError):
+            known = self.disk.fstat(self.directory(gfid))
+        if known is not None and known.st_nlink and known.st_ino != found.st.st_ino:
+            return False
+        if known is not None and not known.st_nlink:
+            self.directories.drop(gfid)
+        self.handles.point(gfid, (parent, found.name))
+        return True
+
+    def _give_handle(self, gfid: Gfid, found: Found) -> None:
+        """Link an object's handle to it; where that is refused, the sidecar knows the place."""
+        try:
+            self.handles.link(gfid, found.dir_fd, found.name)
+        except OSError as error:
+            if error.errno not in LINK_REFUSED or self.metadata.sync_path() is None:
+                raise
+            found.gfid = gfid
+            return
+        found.gfid, found.hidden = gfid, 1
+        found.st = self.disk.stat(found.name, dir_fd=found.dir_fd, follow_symlinks=False)
+
+    def adopt(self, found: Found, parent: Gfid, gfid: Gfid) -> bool:
+        """Give an object found without a gfid the one asked for; False where another object bears it."""
+        handle = self.handles.stat(gfid)
+        if handle is not None or gfid == NULL_GFID:
+            return False
+        place = (parent, found.name)
+        self.metadata.record(gfid, found.where, found.st, place)
+        if found.is_dir:
+            self.handles.point(gfid, place)
+            found.gfid = gfid
+        else:
+            self._give_handle(gfid, found)
+        return True
+
+    # --- objects that go ---------------------------------------------------------------------------------------------
+
+    def bury(self, found: Found) -> None:
+        """The last name of an object is gone: let the rest go too, or later, if it is open."""
+        gfid = found.gfid
+        if gfid == NULL_GFID:
+            return
+        self.index.drop(INDEXES, gfid)
+        if found.is_dir:
+            self.directories.drop(gfid)
+            self.handles.remove(gfid)
+            self.metadata.forget(gfid)
+        elif gfid in self.opens:
+            self.unlinked.add(gfid)
+            if found.hidden:
+                self.disk.rename(handle_name(gfid), unlinked_name(gfid), src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        else:
+            if found.hidden:
+                self.handles.remove(gfid)
+            self.metadata.forget(gfid)
+
+    def opened(self, gfid: Gfid) -> None:
+        self.opens[gfid] = self.opens.get(gfid, 0) + 1
+
+    def closed(self, gfid: Gfid) -> None:
+        left = self.opens[gfid] - 1
+        if left:
+            self.opens[gfid] = left
+            return
+        del self.opens[gfid]
+        if gfid in self.unlinked:
+            self.unlinked.remove(gfid)
+            with suppress(FileNotFoundError):
+                self.disk.unlink(unlinked_name(gfid), dir_fd=self.fd)
+            self.metadata.forget(gfid)
+
+    # --- attributes --------------------------------------------------------------------------------------------------
+
+    def parent_iatt(self, gfid: Gfid, fd: int) -> Iatt:
+        return Iatt(gfid, self.disk.fstat(fd))
+
+    def chmod(self, dir_fd: int, name: bytes, mode: int) -> None:
+        """Never through a symlink: what is changed is what was opened."""
+        fd = self.disk.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=dir_fd)
+        try:
+            self.disk.chmod(b"/proc/self/fd/%d" % fd, mode)
+        finally:
+            self.disk.close(fd)
+
+    def inherits_acl(self, dir_fd: int) -> bool:
+        """Whether new objects in a directory take an ACL from it: only the kernel can hand that on."""
+        try:
+            self.disk.getxattr(where(dir_fd, b"."), "system.posix_acl_default")
+        except OSError as error:
+            if error.errno not in _NO_ACL:
+                raise
+            return False
+        return True
+
+    def set_xattrs(self, gfid: Gfid, at: Where, values: Mapping[str, bytes], flags: int = 0) -> None:
+        """Set attributes, and keep the heal index true to the counters among them."""
+        self.index.add(marked(values), gfid)
+        try:
+            with self.metadata.together():
+                for key, value in values.items():
+                    self.metadata.set(gfid, at, key, value, flags)
+        finally:
+            self.unlist(gfid, at, values)
+
+    def unlist(self, gfid: Gfid, at: Where, keys: Iterable[str]) -> None:
+        """After a change of these keys: leave each index in which no counter keeps the object."""
+        doubtful = {index for key in keys if (index := index_of(key)) and gfid in self.index.listed[index]}
+        if doubtful:
+            counters = {key: self.metadata.get(gfid, at, key) for key in self.metadata.keys(gfid, at) if index_of(key)}
+            left = marked({key: value for key, value in counters.items() if value is not None})
+            self.index.drop(doubtful - left, gfid)
+
+
+def unlinked_name(gfid: Gfid) -> bytes:
+    return UNLINKED + b"/" + gfid.text.encode()
+
+
+def new_name(gfid: Gfid) -> bytes:
+    """Where a directory is made before it has its place."""
+    return NEW + b"/" + gfid.text.encode()

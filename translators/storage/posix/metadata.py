@@ -1,0 +1,176 @@
+"""Where a brick keeps what belongs to an object but not to its contents: its gfid and its extended attributes.
+
+`InodeMetadata` keeps all of it in extended attributes of the object itself, as GlusterFS does; `SidecarMetadata`
+(sidecar.py) keeps beside the files what an ordinary user may not set on them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import attrs
+
+from ....graph import Gfid
+from ....graph.disk import Disk
+from .places import Found, Place, Where
+
+try:
+    from xxhash import xxh64_hexdigest
+except ImportError:  # the extra `fast`
+    xxh64_hexdigest = None
+
+GFID_KEY = "trusted.gfid"
+PATH_PREFIX = "trusted.gfid2path."
+_OWN_PREFIXES = (PATH_PREFIX, "trusted.pgfid.")
+_OWN_KEYS = frozenset((GFID_KEY, "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata"))
+NAMESPACES = ("trusted.", "user.", "security.", "system.")
+_ABSENT = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
+
+
+def is_own(key: str) -> bool:
+    """Bookkeeping of a brick: no listing shows it, no caller sets it."""
+    return key in _OWN_KEYS or key.startswith(_OWN_PREFIXES)
+
+
+@attrs.define(eq=False)
+class InodeMetadata:
+    """Everything in extended attributes of the object, in the form of a GlusterFS brick.
+
+    Every method takes the gfid of the object and `at`, where it can be reached; the one that it does not need it
+    ignores. `trusted.gfid2path.*`, the names of an object for people's tools, is kept true where it exists and never
+    begun. (Its key is a hash: without the extra `fast` a name that changes is only taken out.)
+    """
+
+    disk: Disk
+
+    def claim(self, at: Where, st: os.stat_result, place: Place) -> tuple[Gfid, bool] | None:
+        """Which gfid the object says it has, and whether that holds without a handle that proves it."""
+        value = self.get(Gfid(), at, GFID_KEY)
+        return None if value is None or len(value) != 16 else (Gfid(value), True)
+
+    def record(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place) -> None:
+        """Give an object its gfid."""
+        self.set(gfid, at, GFID_KEY, gfid)
+
+    def forget(self, gfid: Gfid) -> None:
+        """The object is gone."""
+
+    def place_of(self, gfid: Gfid) -> Place | None:
+        """Where an object stands that has no handle on disk."""
+        return None
+
+    # --- names that change -------------------------------------------------------------------------------------------
+
+    def before_rename(self, found: Found, new: Place) -> None:
+        """Note where an object is about to stand, so that a crash in between loses nothing."""
+
+    def after_rename(self, found: Found, at: Where, old: Place, new: Place) -> None:
+        if not found.is_dir:
+            self._names_changed(at, gone=old, come=new)
+
+    def rename_failed(self, found: Found) -> None:
+        """It stays where it stood."""
+
+    def linked(self, at: Where, new: Place) -> None:
+        self._names_changed(at, gone=None, come=new)
+
+    def unlinked(self, at: Where, old: Place) -> None:
+        self._names_changed(at, gone=old, come=None)
+
+    def _names_changed(self, at: Where, gone: Place | None, come: Place | None) -> None:
+        known = [key for key in self.disk.listxattr(at, follow_symlinks=False) if key.startswith(PATH_PREFIX)]
+        if not known:
+            return
+        old = None if gone is None else _path_value(gone)
+        for key in known:
+            if self._get(at, key) == old:
+                self._remove(at, key)
+        if come is not None and xxh64_hexdigest is not None:
+            new = _path_value(come)
+            self._set(at, PATH_PREFIX + xxh64_hexdigest(new, seed=0), new)
+
+    # --- extended attributes -----------------------------------------------------------------------------------------
+
+    def get(self, gfid: Gfid, at: Where, key: str) -> bytes | None:
+        """One attribute, None where there is none."""
+        return self._get(at, key)
+
+    def set(self, gfid: Gfid, at: Where, key: str, value: bytes, flags: int = 0) -> None:
+        """EEXIST ENODATA (by the flags of setxattr(2)) ENOSPC."""
+        self._set(at, key, value, flags)
+
+    def remove(self, gfid: Gfid, at: Where, key: str) -> None:
+        """ENODATA."""
+        self._remove(at, key)
+
+    def keys(self, gfid: Gfid, at: Where) -> list[str]:
+        try:
+            if isinstance(at, int):
+                return self.disk.listxattr(at)
+            return self.disk.listxattr(at, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return []
+
+    def all(self, gfid: Gfid, at: Where) -> dict[str, bytes]:
+        """Every attribute that callers may see."""
+        found = ((key, self.get(gfid, at, key)) for key in self.keys(gfid, at) if not is_own(key))
+        return {key: value for key, value in found if value is not None}
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Changes made within are kept all or none, where this can be had."""
+        yield
+
+    def sync_path(self) -> str | None:
+        """A file to fsync with the object, so that its metadata survives a power loss too."""
+        return None
+
+    def close(self) -> None:
+        """Nothing will be asked any more."""
+
+    def _get(self, at: Where, key: str) -> bytes | None:
+        try:
+            if isinstance(at, int):
+                return self.disk.getxattr(at, key)
+            return self.disk.getxattr(at, key, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise
+            return None
+
+    def _set(self, at: Where, key: str, value: bytes, flags: int = 0) -> None:
+        if isinstance(at, int):
+            self.disk.setxattr(at, key, value, flags)
+        else:
+            self.disk.setxattr(at, key, value, flags, follow_symlinks=False)
+
+    def _remove(self, at: Where, key: str) -> None:
+        if isinstance(at, int):
+            self.disk.removexattr(at, key)
+        else:
+            self.disk.removexattr(at, key, follow_symlinks=False)
+
+
+def _path_value(place: Place) -> bytes:
+    parent, name = place
+    return f"{parent.text}/".encode() + name
+
+
+def trusted_allowed(disk: Disk, at: Where) -> bool:
+    """Whether this process may keep `trusted.*` attributes here: tried, as it depends on more than the user id."""
+    probe = "trusted.volgraph.probe"
+    metadata = InodeMetadata(disk)
+    try:
+        metadata.set(Gfid(), at, probe, b"1")
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP):
+            return False
+        raise
+    with suppress(OSError):
+        metadata.remove(Gfid(), at, probe)
+    return True

@@ -1,0 +1,199 @@
+"""How a brick directory is opened: its owner, its format, and what a crash has left in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as mode_bits
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+from ....graph import ROOT_GFID, Gfid, fail
+from ....graph.disk import Disk
+from . import sidecar
+from .brick import LANDFILL, UNLINKED, Brick
+from .disk_index import DiskIndex
+from .handles import NEW, handle_name
+from .landfill import purge
+from .metadata import GFID_KEY, InodeMetadata, trusted_allowed
+from .owner import Owner
+from .places import HIDDEN_NAME, where
+
+MODE_FILE = b"volgraph.metadata"
+"""Says where the brick keeps its metadata: `xattr` or `sidecar`."""
+
+CONVERT = (
+    "to convert it, make an empty directory a brick with the metadata you want and copy the files into it through the"
+    " volume (in a mirror: put it in the place of this brick, and heal)"
+)
+
+
+def open_brick(disk: Disk, directory: str, metadata: str, new_gfid: Callable[[], Gfid]) -> Brick:
+    """Open, and on first use make, a brick. FileNotFoundError; NotADirectoryError; EBUSY in use; EINVAL its metadata
+    are kept in another way than `metadata` (auto, xattr, sidecar) asks, or cannot be kept so here."""
+    with ExitStack() as undo:
+
+        def held(fd: int) -> int:
+            undo.callback(disk.close, fd)
+            return fd
+
+        root_fd = held(disk.open(directory, os.O_RDONLY | os.O_DIRECTORY))
+        with suppress(FileExistsError):
+            disk.mkdir(HIDDEN_NAME, 0o700, dir_fd=root_fd)
+        fd = held(disk.open(HIDDEN_NAME, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root_fd))
+        owner = Owner.take(disk, fd, directory)
+        undo.callback(owner.abandon)
+        mode = _metadata_mode(disk, directory, root_fd, fd, metadata)
+        _make_folders(disk, fd)
+        store = _store(disk, directory, mode)
+        undo.callback(store.close)
+        brick = Brick(
+            disk=disk,
+            root_fd=root_fd,
+            fd=fd,
+            device=disk.fstat(root_fd).st_dev,
+            owner=owner,
+            metadata=store,
+            index=DiskIndex(disk, fd, new_gfid),
+            links=_links_work(disk, fd),
+            privileged=os.geteuid() == 0,
+        )
+        if mode == "xattr":
+            _mark_root(brick, directory)
+        _mend(brick)
+        undo.pop_all()
+        return brick
+
+
+def _store(disk: Disk, directory: str, mode: str) -> InodeMetadata:
+    if mode == "xattr":
+        return InodeMetadata(disk)
+    return sidecar.SidecarMetadata(disk, f"{directory}/{HIDDEN_NAME.decode()}/{sidecar.FILE_NAME}")
+
+
+# --- which metadata ---------------------------------------------------------------------------------------------------
+
+
+def _metadata_mode(disk: Disk, directory: str, root_fd: int, fd: int, wanted: str) -> str:
+    """How this brick keeps its metadata: as it always has; on first use as asked, `auto` by what works here."""
+    recorded = _recorded_mode(disk, root_fd, fd)
+    if recorded and wanted not in ("auto", recorded):
+        raise fail(errno.EINVAL, f"brick {directory} keeps its metadata as '{recorded}', not as '{wanted}': {CONVERT}")
+    allowed = trusted_allowed(disk, where(fd, b"."))
+    if recorded == "xattr" and not allowed:
+        raise fail(
+            errno.EINVAL,
+            f"brick {directory} keeps its metadata in trusted.* attributes, which this process may not use: run as"
+            f" root, or {CONVERT}",
+        )
+    if wanted == "xattr" and not allowed:
+        raise fail(
+            errno.EINVAL,
+            f"brick {directory}: trusted.* attributes are refused here: run as root on a file system that has them, or"
+            " leave 'metadata' at auto",
+        )
+    mode = recorded or (wanted if wanted != "auto" else "xattr" if allowed else "sidecar")
+    _record_mode(disk, fd, mode)
+    return mode
+
+
+def _recorded_mode(disk: Disk, root_fd: int, fd: int) -> str:
+    """What the brick says, "" where it is new. A brick that GlusterFS made says nothing, and is `xattr`."""
+    try:
+        file = disk.open(MODE_FILE, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=fd)
+    except FileNotFoundError:
+        handle = handle_name(ROOT_GFID)
+        with suppress(FileNotFoundError):
+            disk.stat(handle, dir_fd=fd, follow_symlinks=False)
+            return "xattr"
+        known = InodeMetadata(disk).get(ROOT_GFID, where(root_fd, b"."), GFID_KEY)
+        return "" if known is None else "xattr"
+    try:
+        mode = disk.pread(file, 16, 0).decode(errors="replace").strip()
+    finally:
+        disk.close(file)
+    if mode not in ("xattr", "sidecar"):
+        raise fail(errno.EINVAL, f".glusterfs/{MODE_FILE.decode()} says '{mode}', not xattr or sidecar")
+    return mode
+
+
+def _record_mode(disk: Disk, fd: int, mode: str) -> None:
+    with suppress(FileNotFoundError):
+        disk.stat(MODE_FILE, dir_fd=fd, follow_symlinks=False)
+        return
+    fresh = MODE_FILE + b".new"
+    file = disk.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600, dir_fd=fd)
+    try:
+        disk.pwrite(file, f"{mode}\n".encode(), 0)
+        disk.fsync(file)
+    finally:
+        disk.close(file)
+    disk.rename(fresh, MODE_FILE, src_dir_fd=fd, dst_dir_fd=fd)
+    disk.fsync(fd)
+
+
+# --- what stands in it ------------------------------------------------------------------------------------------------
+
+
+def _make_folders(disk: Disk, fd: int) -> None:
+    there = set(disk.listdir(fd))
+    wanted = [f"{number:02x}" for number in range(256)]
+    wanted += [name.decode() for name in (UNLINKED, LANDFILL, NEW)]
+    for name in wanted:
+        if name not in there:
+            disk.mkdir(name, 0o700, dir_fd=fd)
+    with suppress(FileExistsError):
+        disk.mkdir(handle_name(ROOT_GFID)[:5], 0o700, dir_fd=fd)
+    with suppress(FileExistsError):
+        disk.symlink(b"../../..", handle_name(ROOT_GFID), dir_fd=fd)
+
+
+def _links_work(disk: Disk, fd: int) -> bool:
+    """Some file systems refuse hard links to everyone: tried on a file of our own."""
+    probe, second = NEW + b"/probe", NEW + b"/probe.link"
+    for name in (probe, second):
+        with suppress(FileNotFoundError):
+            disk.unlink(name, dir_fd=fd)
+    disk.close(disk.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600, dir_fd=fd))
+    try:
+        disk.link(probe, second, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+        disk.unlink(second, dir_fd=fd)
+        return True
+    except OSError:
+        return False
+    finally:
+        disk.unlink(probe, dir_fd=fd)
+
+
+def _mark_root(brick: Brick, directory: str) -> None:
+    """The root's gfid is fixed; a directory with another one lies inside a brick, and is none itself."""
+    at = where(brick.root_fd, b".")
+    known = brick.metadata.get(ROOT_GFID, at, GFID_KEY)
+    if known is None:
+        brick.metadata.set(ROOT_GFID, at, GFID_KEY, ROOT_GFID)
+    elif known != ROOT_GFID:
+        raise fail(errno.EINVAL, f"{directory} is a directory inside another brick: its gfid is not the root's")
+    if not brick.links:
+        raise fail(errno.EINVAL, f"brick {directory}: this file system refuses hard links; set metadata to sidecar")
+
+
+def _mend(brick: Brick) -> None:
+    """Remove what a crash left: files that were open without a name, and objects half made."""
+    for folder in (UNLINKED, NEW):
+        _empty(brick, folder)
+    purge(brick)
+
+
+def _empty(brick: Brick, folder: bytes) -> None:
+    fd = brick.disk.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=brick.fd)
+    try:
+        for name in brick.disk.listdir(fd):
+            st = brick.disk.stat(name, dir_fd=fd, follow_symlinks=False)
+            if mode_bits.S_ISDIR(st.st_mode):
+                brick.disk.rmdir(name, dir_fd=fd)
+            else:
+                brick.disk.unlink(name, dir_fd=fd)
+            with suppress(ValueError):
+                brick.metadata.forget(Gfid.from_text(name))
+    finally:
+        brick.disk.close(fd)

@@ -1,0 +1,77 @@
+"""Where an object stands: one checked name below an open directory. Names are never joined into paths."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as mode_bits
+from typing import TypeAlias
+
+import attrs
+
+from ....graph import ROOT_GFID, Gfid, Iatt, fail
+from ....graph.types import NAME_BYTES_MAX
+
+HIDDEN_NAME = b".glusterfs"
+"""The brick's own directory in its root: no fop reaches it, no listing shows it."""
+
+Place: TypeAlias = tuple[Gfid, bytes]
+"""A name as the volume sees it: the parent's gfid, and one component."""
+
+Where: TypeAlias = bytes | int
+"""What a call on extended attributes takes: an open descriptor, or a path by `where`."""
+
+
+def where(dir_fd: int, name: bytes) -> bytes:
+    """A path to one name below an open directory, for calls that know no dir_fd. The last component is not followed."""
+    return b"/proc/self/fd/%d/%s" % (dir_fd, name)
+
+
+def check_name(parent: Gfid, name: bytes) -> None:
+    """Refuse what is not one component of a name. EINVAL; EPERM a slash, or the brick's own directory; ENAMETOOLONG."""
+    if not name or name in (b".", b"..") or b"\0" in name:
+        raise fail(errno.EINVAL, os.fsdecode(name))
+    if b"/" in name or (parent == ROOT_GFID and name == HIDDEN_NAME):
+        raise fail(errno.EPERM, os.fsdecode(name))
+    if len(name) > NAME_BYTES_MAX:
+        raise fail(errno.ENAMETOOLONG, os.fsdecode(name[:32]))
+
+
+@attrs.define(eq=False)
+class Found:
+    """An object of the brick, and a place where system calls reach it: `name` below the open directory `dir_fd`.
+
+    A directory is `.` below itself; of others it is the handle, or a name. `gfid` is null where the object was put
+    into the brick from outside and has none yet. `hidden` is 1 where its handle is a hard link, which nobody counts.
+    """
+
+    gfid: Gfid
+    dir_fd: int
+    name: bytes
+    st: os.stat_result
+    hidden: int = 0
+
+    @property
+    def where(self) -> bytes:
+        return where(self.dir_fd, self.name)
+
+    @property
+    def iatt(self) -> Iatt:
+        return Iatt(self.gfid, self.st, self.hidden)
+
+    @property
+    def is_dir(self) -> bool:
+        return mode_bits.S_ISDIR(self.st.st_mode)
+
+    @property
+    def is_file(self) -> bool:
+        return mode_bits.S_ISREG(self.st.st_mode)
+
+    @property
+    def is_symlink(self) -> bool:
+        return mode_bits.S_ISLNK(self.st.st_mode)
+
+    @property
+    def names_left(self) -> int:
+        """How many names it has that callers can see."""
+        return self.st.st_nlink - self.hidden

@@ -1,0 +1,201 @@
+"""The sidecar: gfids and `trusted.*` attributes in one sqlite file, for a process that may not set them on files.
+
+`user.*` attributes would not do instead: symlinks, fifos and read-only files take none.
+
+A row counts only if it still describes the object at hand: the type and the inode agree, and either the place where
+the object was found agrees too, or the object's own handle is a hard link to it (then the inode cannot have been
+reused). A rename notes the new place before it happens, so a row knows the object wherever a crash leaves it.
+
+Changes survive the end of the process at once; they survive a power loss from the next fsync or fsyncdir on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import stat as mode_bits
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+
+from ....graph import Gfid, fail
+from .metadata import InodeMetadata
+from .places import Found, Place, Where
+
+FILE_NAME = "volgraph.sidecar"
+NAME_MAX = 255
+VALUE_MAX = 65536
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+    gfid BLOB PRIMARY KEY, kind INTEGER NOT NULL, ino INTEGER NOT NULL UNIQUE,
+    parent BLOB NOT NULL, name BLOB NOT NULL, next_parent BLOB, next_name BLOB
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS xattrs (
+    gfid BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (gfid, key)
+) WITHOUT ROWID;
+"""
+
+
+@attrs.define(eq=False)
+class SidecarMetadata(InodeMetadata):
+    """Keeps gfids and `trusted.*` in sqlite; attributes of the other namespaces stay on the objects."""
+
+    path: str
+    _database: sqlite3.Connection = attrs.field(init=False)
+    _depth: int = attrs.field(init=False, default=0)
+
+    def __attrs_post_init__(self) -> None:
+        self._database = sqlite3.connect(self.path, isolation_level=None)
+        with _os_errors():
+            # The brick's owner is alone on the file: no shared memory beside it, no lock for each statement.
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.executescript(_SCHEMA)
+
+    # --- identity ----------------------------------------------------------------------------------------------------
+
+    def claim(self, at: Where, st: os.stat_result, place: Place) -> tuple[Gfid, bool] | None:
+        row = self._one("SELECT gfid, kind, parent, name, next_parent, next_name FROM objects WHERE ino = ?", _ino(st))
+        if row is None or row[1] != mode_bits.S_IFMT(st.st_mode):
+            return None
+        return Gfid(row[0]), tuple(row[2:4]) == place or tuple(row[4:6]) == place
+
+    def record(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place) -> None:
+        with self.together():
+            old = self._one("SELECT ino FROM objects WHERE gfid = ?", gfid)
+            if old is not None and old[0] != _ino(st):
+                self.forget(gfid)
+            stale = self._one("SELECT gfid FROM objects WHERE ino = ?", _ino(st))
+            if stale is not None and stale[0] != gfid:
+                self.forget(Gfid(stale[0]))
+            self._do(
+                "INSERT OR REPLACE INTO objects (gfid, kind, ino, parent, name) VALUES (?, ?, ?, ?, ?)",
+                gfid,
+                mode_bits.S_IFMT(st.st_mode),
+                _ino(st),
+                *place,
+            )
+
+    def forget(self, gfid: Gfid) -> None:
+        with self.together():
+            self._do("DELETE FROM objects WHERE gfid = ?", gfid)
+            self._do("DELETE FROM xattrs WHERE gfid = ?", gfid)
+
+    def place_of(self, gfid: Gfid) -> Place | None:
+        row = self._one("SELECT parent, name FROM objects WHERE gfid = ?", gfid)
+        return None if row is None else (Gfid(row[0]), row[1])
+
+    def before_rename(self, found: Found, new: Place) -> None:
+        if not found.hidden:
+            self._do("UPDATE objects SET next_parent = ?, next_name = ? WHERE gfid = ?", *new, found.gfid)
+
+    def after_rename(self, found: Found, at: Where, old: Place, new: Place) -> None:
+        if not found.hidden:
+            self._do(
+                "UPDATE objects SET parent = ?, name = ?, next_parent = NULL, next_name = NULL WHERE gfid = ?",
+                *new,
+                found.gfid,
+            )
+
+    def rename_failed(self, found: Found) -> None:
+        if not found.hidden:
+            self._do("UPDATE objects SET next_parent = NULL, next_name = NULL WHERE gfid = ?", found.gfid)
+
+    def _names_changed(self, at: Where, gone: Place | None, come: Place | None) -> None:
+        """A row names one place of an object; one with several names has a handle that pins it."""
+
+    # --- extended attributes -----------------------------------------------------------------------------------------
+
+    def get(self, gfid: Gfid, at: Where, key: str) -> bytes | None:
+        if not key.startswith("trusted."):
+            return self._get(at, key)
+        row = self._one("SELECT value FROM xattrs WHERE gfid = ? AND key = ?", gfid, os.fsencode(key))
+        return None if row is None else row[0]
+
+    def set(self, gfid: Gfid, at: Where, key: str, value: bytes, flags: int = 0) -> None:
+        if not key.startswith("trusted."):
+            self._set(at, key, value, flags)
+            return
+        if len(os.fsencode(key)) > NAME_MAX:
+            raise fail(errno.ERANGE, key[:32])
+        if len(value) > VALUE_MAX:
+            raise fail(errno.E2BIG, key)
+        if flags:
+            known = self.get(gfid, at, key) is not None
+            if flags & os.XATTR_CREATE and known:
+                raise fail(errno.EEXIST, key)
+            if flags & os.XATTR_REPLACE and not known:
+                raise fail(errno.ENODATA, key)
+        self._do("INSERT OR REPLACE INTO xattrs VALUES (?, ?, ?)", gfid, os.fsencode(key), bytes(value))
+
+    def remove(self, gfid: Gfid, at: Where, key: str) -> None:
+        if not key.startswith("trusted."):
+            self._remove(at, key)
+        elif not self._do("DELETE FROM xattrs WHERE gfid = ? AND key = ?", gfid, os.fsencode(key)):
+            raise fail(errno.ENODATA, key)
+
+    def keys(self, gfid: Gfid, at: Where) -> list[str]:
+        with _os_errors():
+            rows = self._database.execute("SELECT key FROM xattrs WHERE gfid = ? ORDER BY key", (gfid,)).fetchall()
+        on_object = [key for key in super().keys(gfid, at) if not key.startswith("trusted.")]
+        return [os.fsdecode(row[0]) for row in rows] + on_object
+
+    # --- the database ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        if self._depth == 0:
+            self._do("BEGIN IMMEDIATE")
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            self._depth -= 1
+            if self._depth == 0 and self._database.in_transaction:
+                self._do("ROLLBACK")
+            raise
+        self._depth -= 1
+        if self._depth == 0:
+            self._commit()
+
+    def _commit(self) -> None:
+        try:
+            self._do("COMMIT")
+        except OSError:
+            if self._database.in_transaction:
+                self._do("ROLLBACK")
+            raise
+
+    def sync_path(self) -> str | None:
+        return f"{self.path}-wal"
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _one(self, statement: str, *values: object) -> Any:
+        with _os_errors():
+            return self._database.execute(statement, values).fetchone()
+
+    def _do(self, statement: str, *values: object) -> int:
+        """Run a statement; returns how many rows it changed."""
+        with _os_errors():
+            return self._database.execute(statement, values).rowcount
+
+
+def _ino(st: os.stat_result) -> int:
+    """The inode number as sqlite keeps it, in 64 bits with a sign."""
+    return st.st_ino if st.st_ino < 1 << 63 else st.st_ino - (1 << 64)
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+        raise fail(errno.ENOSPC if full else errno.EIO, f"sidecar: {error}") from error

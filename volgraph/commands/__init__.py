@@ -1,0 +1,1 @@
+"""The commands, by subject. Each module registers its own with the parser."""

@@ -1,0 +1,143 @@
+"""check, show, explain: what a spec says, without opening it."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from typing import Any
+
+import attrs
+
+from ..graph import FOPS, Option, Translator, Types, options_of, render
+from ..graph.options import nearest
+from ..volspec import SpecError, load
+from .screen import strokes, table
+from .specs import Usage, add_spec_options, linked, params, plugins
+
+FORMATS = ("tree", "mermaid", "dot", "json", "vol", "yaml")
+
+
+def register(commands: Any) -> None:
+    check_parser = commands.add_parser("check", help="find what is wrong with specs, without touching a disk")
+    check_parser.add_argument("specs", nargs="+", metavar="SPEC")
+    check_parser.set_defaults(run=check)
+    show_parser = commands.add_parser("show", help="draw the graph of a spec, or print it in another form")
+    show_parser.add_argument("spec", metavar="SPEC")
+    show_parser.add_argument("--format", choices=FORMATS, default="tree")
+    show_parser.set_defaults(run=show)
+    explain_parser = commands.add_parser("explain", help="list the types, or tell all about one")
+    explain_parser.add_argument("type", nargs="?", metavar="TYPE")
+    explain_parser.set_defaults(run=explain)
+    for parser in (check_parser, show_parser, explain_parser):
+        add_spec_options(parser, opens=False)
+
+
+def check(args: argparse.Namespace) -> int:
+    status = 0
+    for spec in args.specs:
+        try:
+            graph = linked(args, spec)
+        except SpecError as error:
+            print(error, file=sys.stderr)
+            status = 1
+            continue
+        except OSError as error:
+            print(f"volgraph: {spec}: {error.strerror}", file=sys.stderr)
+            status = 1
+            continue
+        for warning in graph.warnings:
+            print(f"{spec}: warning: {warning}", file=sys.stderr)
+        print(f"{spec}: ok, {len(graph.nodes)} volumes, top {graph.top.name}")
+    return status
+
+
+def show(args: argparse.Namespace) -> int:
+    if args.format in ("vol", "yaml"):
+        spec = load(args.spec, params=params(args), dialect=args.dialect)
+        print(spec.to_vol() if args.format == "vol" else spec.to_yaml(), end="")
+        return 0
+    top = linked(args, args.spec).top
+    match args.format:
+        case "tree":
+            print(render.tree(top, strokes=strokes()))
+        case "mermaid":
+            print(render.mermaid(top))
+        case "dot":
+            print(render.dot(top))
+        case _:
+            print(render.as_json(top))
+    return 0
+
+
+def explain(args: argparse.Namespace) -> int:
+    types = Types(plugins(args))
+    if args.type is None:
+        table(("TYPE", "WHAT IT DOES"), [(name, _summary(types[name])) for name in types])
+        return 0
+    if args.type not in types:
+        close = nearest(args.type, list(types))
+        raise Usage(f"unknown type '{args.type}'" + (f"; did you mean '{close}'?" if close else ""))
+    _explain(args.type, types[args.type])
+    return 0
+
+
+def _summary(cls: type[Translator]) -> str:
+    return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+
+def _explain(name: str, cls: type[Translator]) -> None:
+    print(f"{name}  ({cls.__module__}:{cls.__qualname__})\n")
+    print(inspect.getdoc(cls) or "No description.", end="\n\n")
+    print(f"subvolumes    {_children(cls)}")
+    if cls.leaf_capabilities:
+        print(f"can           {_listed(cls.leaf_capabilities)}")
+    if cls.needs:
+        print(f"needs         {_listed(cls.needs)}")
+    if cls.loses:
+        print(f"cannot        {_listed(cls.loses)}")
+    if cls.ignored_options:
+        print(f"ignores       {', '.join(sorted(cls.ignored_options))}")
+    print(f"handles       {_handled(cls)}")
+    declared = options_of(cls)
+    if declared:
+        print()
+        table(("OPTION", "TYPE", "DEFAULT", "MEANING"), [_row(option) for option in declared])
+
+
+def _children(cls: type[Translator]) -> str:
+    low, high = cls.children_allowed
+    if high == 0:
+        return "none"
+    if low == high:
+        return str(low)
+    return f"{low} or more" if high is None else f"{low} to {high}"
+
+
+def _listed(capabilities: frozenset[Any]) -> str:
+    return ", ".join(sorted(each.value for each in capabilities))
+
+
+def _handled(cls: type[Translator]) -> str:
+    own = [name for name in FOPS if getattr(cls, name) is not getattr(Translator, name)]
+    if cls.relay is not Translator.relay:
+        return "every fop"
+    return ", ".join(own) if own else "no fop: all go to its child"
+
+
+def _row(option: Option) -> tuple[str, str, str, str]:
+    also = f" (also {', '.join(option.aliases)})" if option.aliases else ""
+    return option.key, option.type.name, _default(option), option.help + also
+
+
+def _default(option: Option) -> str:
+    value = option.default
+    if option.required:
+        return "required"
+    if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(str(each) for each in value)
+    return "" if value is None or value == {} else str(value)

@@ -1,0 +1,127 @@
+"""What the commands share: the options that say how a spec is read, `SPEC:/path`, and opening a volume."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import attrs
+
+from ..graph import Graph, Translator, load_class
+from ..opening import graph_of, loop_options, open
+from ..volume import Volume
+
+
+class Usage(Exception):
+    """The command line cannot be carried out as it is written."""
+
+
+@attrs.frozen
+class Inside:
+    """`SPEC:/path`: a path inside the volume of a spec. It is a PathLike, so that errors name it as it was written."""
+
+    spec: str
+    path: str
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def __str__(self) -> str:
+        return f"{self.spec}:{self.path}"
+
+    def join(self, name: str) -> Inside:
+        return Inside(self.spec, os.path.join(self.path, name))
+
+
+def place(text: str) -> Inside | str:
+    """A path inside a volume, or a local one. The first `:/` divides; write a local path that has one as `./a:/b`."""
+    spec, divider, path = text.partition(":/")
+    if divider and spec == "gluster" and path.startswith("/"):
+        raise Usage(f"{text}: fetching a spec from a server is not supported yet")
+    if not divider or not spec or text.startswith("./"):
+        return text
+    return Inside(spec, "/" + path)
+
+
+def inside(text: str) -> Inside:
+    """A path inside a volume; a spec alone means its root."""
+    found = place(text)
+    return found if isinstance(found, Inside) else Inside(found, "/")
+
+
+def add_spec_options(parser: argparse.ArgumentParser, *, opens: bool = True) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="fill ${NAME} in the spec", dest="params"
+    )
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="[TYPE=]MODULE:CLASS",
+        help="use a translator of your own; without TYPE it is the class's type_name, or features/<class-name>",
+    )
+    parser.add_argument("--dialect", choices=("modern", "1.3"), default="modern", help="grammar of the volfile")
+    parser.add_argument("--top", metavar="VOLUME", help="use this volume of the spec, not the last")
+    if opens:
+        parser.add_argument(
+            "--wait", type=float, default=10.0, metavar="SECONDS", help="for the nodes to come up (default 10)"
+        )
+
+
+def params(args: argparse.Namespace) -> dict[str, str]:
+    pairs = [text.partition("=") for text in args.params]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise Usage(f"--set {name}: write NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def plugins(args: argparse.Namespace) -> dict[str, type[Translator]]:
+    """The classes named by --plugin, by type name. Their modules may lie in the current directory."""
+    found: dict[str, type[Translator]] = {}
+    if args.plugin and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    for text in args.plugin:
+        name, equals, reference = text.rpartition("=")
+        try:
+            cls = load_class(reference)
+        except ValueError as error:
+            raise Usage(f"--plugin {text}: {error}") from error
+        found[name if equals else type_name(cls)] = cls
+    return found
+
+
+def type_name(cls: type[Translator]) -> str:
+    """The type that a class of one's own stands for: what it says itself, else `features/` and its name in small
+    letters: `UpperCase` is `features/upper-case`."""
+    said = getattr(cls, "type_name", None)
+    kebab = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
+    return said if isinstance(said, str) else f"features/{kebab}"
+
+
+def linked(args: argparse.Namespace, spec: str) -> Graph:
+    """The graph of a spec, not started."""
+    return graph_of(spec, args.top, params(args), plugins(args), args.dialect)
+
+
+@asynccontextmanager
+async def opened(args: argparse.Namespace, spec: str) -> AsyncIterator[Volume]:
+    """The volume of a spec. What goes wrong with its files names the spec as well."""
+    async with open(spec, args.top, args.wait, params(args), plugins(args), args.dialect) as volume:
+        try:
+            yield volume
+        except OSError as error:
+            if isinstance(error.filename, str | bytes):
+                error.filename = Inside(spec, os.fsdecode(error.filename))
+            raise
+
+
+def run(work: Callable[..., Awaitable[Any]], *args: object) -> Any:
+    """Run a command's coroutine on asyncio, or uvloop where it is installed."""
+    return anyio.run(work, *args, backend="asyncio", backend_options=loop_options())

@@ -1,0 +1,45 @@
+"""How a fop's error reaches the application: with the path that the application gave, after one fresh try."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+StrPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""A path inside a volume, as `os` takes paths."""
+
+
+def fresh(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Of a method whose first argument is a path: its errors name the path, and ESTALE is tried again once.
+
+    ESTALE means that an object went between two steps (path -> gfid -> fop); the second try resolves the path anew.
+    """
+
+    @functools.wraps(method)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            try:
+                return await method(*args, **kwargs)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
+            return await method(*args, **kwargs)
+        except OSError as error:
+            path = args[1] if len(args) > 1 else next(iter(kwargs.values()))
+            raise at_path(error, path)  # noqa: B904 (it is the same error)
+
+    return run
+
+
+def at_path(error: OSError, path: object) -> OSError:
+    """The same error, naming the application's path. What it named before becomes a note."""
+    if error.filename is not None and error.filename != path:
+        error.add_note(f"from {error.filename}")
+    error.filename = path
+    return error

@@ -1,0 +1,265 @@
+"""Faults put between a translator and its child: what happens to which fop is a plan, known before the run.
+
+    child = Fated("a", [Memory("a-disk")], fates={Where(Phase.OP): REQUEST_LOST, Where("writev", 3): short(1)})
+
+A place is named by the phase of a replicated change that a fop belongs to, or by the fop, with an ordinal. `Fated` is
+as synchronous as its child (a `Done` stays a `Done`), so that a change can be swept without a loop.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+import attrs
+
+from ..graph import (
+    FOPS,
+    Buffer,
+    Call,
+    ChildDown,
+    ChildUp,
+    Done,
+    EntryLockCommand,
+    Event,
+    Fd,
+    Flock,
+    FopKind,
+    LockType,
+    Translator,
+    fail,
+)
+from .transcript import note
+
+R = TypeVar("R")
+P = ParamSpec("P")
+
+
+class Phase(Enum):
+    """The steps of a replicated change, as one child sees them."""
+
+    LOCK = "lock"
+    PRE_OP = "pre-op"
+    OP = "op"
+    POST_OP = "post-op"
+    UNLOCK = "unlock"
+    OUTSIDE = "outside"
+
+
+class FateKind(Enum):
+    OK = "ok"
+    REQUEST_LOST = "request lost"
+    REPLY_LOST = "reply lost"
+    ERROR = "error"
+    SHORT = "short"
+
+
+@attrs.frozen
+class Fate:
+    """What becomes of one fop. `code` is the errno of an error; `missing` the bytes a short write leaves out."""
+
+    kind: FateKind
+    code: int = 0
+    missing: int = 0
+
+    def __str__(self) -> str:
+        if self.kind is FateKind.ERROR:
+            return errno.errorcode.get(self.code, str(self.code))
+        return f"{self.missing} bytes short" if self.kind is FateKind.SHORT else self.kind.value
+
+
+OK: Final = Fate(FateKind.OK)
+REQUEST_LOST: Final = Fate(FateKind.REQUEST_LOST)
+"""The fop never reaches the child; the caller hears ENOTCONN, and the child gives the caller's locks back."""
+REPLY_LOST: Final = Fate(FateKind.REPLY_LOST)
+"""The child acts, and the caller hears ENOTCONN; its locks are given back too."""
+
+
+def failing(code: int) -> Fate:
+    """The child refuses with an errno, and does nothing. The connection stays."""
+    return Fate(FateKind.ERROR, code)
+
+
+def short(missing: int = 1) -> Fate:
+    """A writev writes that many bytes less than asked, and says so. Any other fop is left alone."""
+    return Fate(FateKind.SHORT, missing=missing)
+
+
+@attrs.frozen
+class Where:
+    """The `ordinal`-th fop (from 0) of a phase, or of that name; `*` is any fop."""
+
+    what: Phase | str
+    ordinal: int = 0
+
+
+@attrs.define
+class Moment:
+    """One fop as it passed: its phase and its ordinal there, what became of it, and what the caller heard."""
+
+    child: str
+    phase: Phase
+    ordinal: int
+    fop: str
+    owner: bytes
+    fate: Fate = OK
+    error: OSError | None = None
+    answered: bool = False
+    serial: int = attrs.field(factory=itertools.count().__next__)
+    """Orders the moments of several children."""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.answered and self.error is None
+
+    def __str__(self) -> str:
+        heard = "no answer" if not self.answered else "ok" if self.error is None else self.error.strerror
+        return f"{self.child} {self.phase.value} {self.fop}: {self.fate}, {heard}"
+
+
+Decide = Callable[[Moment], Fate]
+
+
+@attrs.define(eq=False)
+class Fated(Translator):
+    """Passes every fop on to its child, except for those that `fates` (or `decide`, asked for every fop) picks out."""
+
+    fates: Mapping[Where, Fate] = attrs.field(factory=dict)
+    decide: Decide | None = None
+    moments: list[Moment] = attrs.field(factory=list, init=False, repr=False)
+    """All that passed since `watch`."""
+    reachable: bool = attrs.field(default=True, init=False)
+    _passed: dict[Phase | str, int] = attrs.field(factory=dict, init=False, repr=False)
+    _operating: set[tuple[str, bytes]] = attrs.field(factory=set, init=False, repr=False)
+    _clients: set[str] = attrs.field(factory=set, init=False, repr=False)
+
+    def watch(self, decide: Decide | None = None) -> None:
+        """Count ordinals and keep moments anew from here on; a change that is under way keeps its phase."""
+        self.decide = decide
+        self.moments = []
+        self._passed.clear()
+
+    def go_down(self, reason: str = "taken down by the test") -> None:
+        """The child cannot be reached any more, and parents are told. It gives the locks of all clients back."""
+        note(f"{self.name} goes down")
+        self.reachable = False
+        for client in sorted(self._clients):
+            self.child.disconnect(client)
+        self.rise(ChildDown(self, reason))
+
+    def come_up(self) -> None:
+        note(f"{self.name} comes up")
+        self.reachable = True
+        self.rise(ChildUp(self))
+
+    def notify(self, event: Event) -> None:
+        if self.reachable or not event.rises:
+            super().notify(event)
+        else:
+            self.rise(ChildDown(self, self.down_reason))
+
+    def relay(
+        self, fop: Callable[Concatenate[Any, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[R]:
+        call: Any = args[0]
+        moment = self._moment(fop.__name__, call, args)
+        self.moments.append(moment)
+        if not self.reachable:
+            raise self._heard(moment, fail(errno.ENOTCONN, self.name))
+        moment.fate = self._fate(moment)
+        kind = moment.fate.kind
+        if kind is not FateKind.OK:
+            note(str(moment))
+        if kind is FateKind.REQUEST_LOST:
+            raise self._connection_lost(moment, call)
+        if kind is FateKind.ERROR:
+            raise self._heard(moment, fail(moment.fate.code, self.name))
+        if kind is FateKind.SHORT and moment.fop == "writev":
+            args = _shortened(moment.fate.missing, *args)  # type: ignore[assignment,arg-type]
+        try:
+            answer: Any = getattr(self.child, fop.__name__)(*args, **kwargs)
+        except OSError as error:
+            if kind is FateKind.REPLY_LOST:
+                raise self._connection_lost(moment, call) from None
+            raise self._heard(moment, error) from None
+        if type(answer) is not Done:
+            return self._later(moment, call, answer)
+        if kind is FateKind.REPLY_LOST:
+            raise self._connection_lost(moment, call)
+        moment.answered = True
+        return answer
+
+    async def _later(self, moment: Moment, call: Call, answer: Awaitable[R]) -> R:
+        """The same for a child that answers later."""
+        lost = moment.fate.kind is FateKind.REPLY_LOST
+        try:
+            value = await answer
+        except OSError as error:
+            if lost:
+                raise self._connection_lost(moment, call) from None
+            raise self._heard(moment, error) from None
+        if lost:
+            raise self._connection_lost(moment, call)
+        moment.answered = True
+        return value
+
+    def _fate(self, moment: Moment) -> Fate:
+        phase, any_fop = (self._count(key) for key in (moment.phase, "*"))
+        named = self._count(moment.fop)
+        moment.ordinal = phase.ordinal
+        if self.decide is not None:
+            return self.decide(moment)
+        for where in (phase, named, any_fop):
+            if where in self.fates:
+                return self.fates[where]
+        return OK
+
+    def _count(self, what: Phase | str) -> Where:
+        ordinal = self._passed.get(what, 0)
+        self._passed[what] = ordinal + 1
+        return Where(what, ordinal)
+
+    def _moment(self, fop: str, call: Call, args: tuple[Any, ...]) -> Moment:
+        self._clients.add(call.client)
+        return Moment(self.name, self._phase(fop, call, args), 0, fop, call.lk_owner)
+
+    def _phase(self, fop: str, call: Call, args: tuple[Any, ...]) -> Phase:
+        """Each change has a lock owner of its own: so its fops are told from those of others that run beside it."""
+        owner = (call.client, call.lk_owner)
+        kind = FOPS[fop]
+        if kind is FopKind.LOCK and fop != "lk":
+            if _unlocks(args):
+                self._operating.discard(owner)
+                return Phase.UNLOCK
+            return Phase.LOCK
+        if fop in ("xattrop", "fxattrop"):
+            return Phase.POST_OP if owner in self._operating else Phase.PRE_OP
+        if kind in (FopKind.DATA, FopKind.METADATA, FopKind.ENTRY):
+            self._operating.add(owner)
+            return Phase.OP
+        return Phase.OUTSIDE
+
+    def _connection_lost(self, moment: Moment, call: Call) -> OSError:
+        self.child.disconnect(call.client)
+        return self._heard(moment, fail(errno.ENOTCONN, self.name))
+
+    def _heard(self, moment: Moment, error: OSError) -> OSError:
+        moment.answered = True
+        moment.error = error
+        return error
+
+
+def _shortened(missing: int, call: Call, fd: Fd, data: Buffer, *rest: Any) -> tuple[Any, ...]:
+    return call, fd, memoryview(data)[: max(0, len(data) - missing)], *rest
+
+
+def _unlocks(args: tuple[Any, ...]) -> bool:
+    """Is it a lock fop that gives a lock back?"""
+    return any(
+        (isinstance(each, Flock) and each.type == LockType.UNLOCK)
+        or (isinstance(each, EntryLockCommand) and each is EntryLockCommand.UNLOCK)
+        for each in args
+    )

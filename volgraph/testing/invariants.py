@@ -1,0 +1,202 @@
+"""What must hold after one replicated change under faults: pure functions of what was seen.
+
+Each takes a `Trial` and yields what is wrong. The ids are those of the table in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import TypeAlias
+
+import attrs
+
+from ..graph import Gfid
+from ..translators.storage.memory import Item
+from .faults import Fate, Moment, Phase
+
+Image: TypeAlias = Mapping[str, Item]
+Marks: TypeAlias = Mapping[Gfid, Mapping[str, tuple[int, ...]]]
+Value: TypeAlias = bytes | None
+"""What a reader sees of the change: the contents of the file, or the gfid at the name; None where there is none."""
+Quorum: TypeAlias = Callable[[Collection[int]], bool]
+"""Is this a quorum, given the indices of the children that are there?"""
+
+
+def any_child(present: Collection[int]) -> bool:
+    return bool(present)
+
+
+@attrs.frozen
+class Majority:
+    """More than half of `children`; with an even number, exactly half if it includes the first."""
+
+    children: int
+
+    def __call__(self, present: Collection[int]) -> bool:
+        return 2 * len(present) > self.children or (2 * len(present) == self.children and 0 in present)
+
+
+def intersecting(quorum: Quorum, children: int) -> bool:
+    """Do any two quorums share a child? Only then can a reader on one always know what was written on another."""
+    groups = [set(group) for group in quorums(quorum, children)]
+    return all(one & other for one in groups for other in groups)
+
+
+def quorums(quorum: Quorum, children: int) -> list[tuple[int, ...]]:
+    """Every group of children that is a quorum, the smallest first."""
+    return [group for size in range(1, children + 1) for group in combinations(range(children), size) if quorum(group)]
+
+
+@attrs.define
+class Trial:
+    """One change under one schedule of fates, and what was found afterwards. Lists are by index of the child."""
+
+    children: Sequence[str]
+    quorum: Quorum
+    before: Value
+    after: Value
+    moments: Sequence[Moment] = ()
+    """What passed between the replicator and its children during the change."""
+    error: OSError | None = None
+    """What the caller heard; None is success: the change is acked."""
+    held: Sequence[Value] = ()
+    images: Sequence[Image] = ()
+    marks: Sequence[Marks] = ()
+    readings: Sequence[tuple[str, Value | OSError]] = ()
+    """(who, what it read) once the faults had stopped: the same client first, then clients that start anew, each
+    with a quorum of the children."""
+    heal_error: str = ""
+    """What kept the heal from ending clean; with "" and no healed images there was no heal."""
+    healed_value: Value | OSError = None
+    healed_images: Sequence[Image] = ()
+    healed_marks: Sequence[Marks] = ()
+
+    @property
+    def acked(self) -> bool:
+        return self.error is None
+
+    @property
+    def possible(self) -> tuple[Value, ...]:
+        """What a reader may see: of a change that failed nobody knows whether it happened."""
+        return (self.after,) if self.acked else (self.before, self.after)
+
+    @property
+    def faults(self) -> list[tuple[str, Phase, int, Fate]]:
+        return [(each.child, each.phase, each.ordinal, each.fate) for each in self.moments if str(each.fate) != "ok"]
+
+    @property
+    def blame(self) -> dict[int, set[int]]:
+        """By child, the children that it says have missed something."""
+        keys = {f"trusted.afr.{name}": number for number, name in enumerate(self.children)}
+        return {
+            number: {keys[key] for counters in marks.values() for key in counters if key in keys}
+            for number, marks in enumerate(self.marks)
+        }
+
+    @property
+    def trusted(self) -> list[int]:
+        """The children that no unblamed child blames."""
+        blame = self.blame
+        blamed = set().union(*blame.values()) if blame else set()
+        return [one for one in blame if not any(one in blame[other] for other in blame if other not in blamed)]
+
+
+Check: TypeAlias = Callable[[Trial], Iterator[str]]
+
+
+def acked_is_kept(trial: Trial) -> Iterator[str]:
+    """I01: what was acked is on a copy that no unblamed copy blames, and can be read."""
+    if not trial.acked:
+        return
+    if not any(trial.held[child] == trial.after for child in trial.trusted):
+        yield "what was acked is on no copy that is trusted"
+    who, seen = trial.readings[0]
+    if isinstance(seen, OSError):
+        yield f"what was acked cannot be read by {who}: {seen}"
+
+
+def reads_are_current(trial: Trial) -> Iterator[str]:
+    """I02: whoever reads after an ack gets what was acked, or an error; after a failure the old value or the new."""
+    for who, seen in trial.readings:
+        if not isinstance(seen, OSError) and seen not in trial.possible:
+            yield f"{who} read {seen!r}, not {trial.possible[0]!r}"
+
+
+def success_had_quorums(trial: Trial) -> Iterator[str]:
+    """I04: success only if a quorum succeeded in each phase; no phase was entered without a quorum in those before."""
+    done = {phase: _succeeded(trial, phase) for phase in (Phase.LOCK, Phase.PRE_OP, Phase.OP, Phase.POST_OP)}
+    if trial.acked:
+        for phase, children in done.items():
+            if children is not None and not trial.quorum(children):
+                yield f"acked though {phase.value} succeeded on {len(children)} only"
+    if done[Phase.OP] is not None:
+        for phase in (Phase.LOCK, Phase.PRE_OP):
+            children = done[phase]
+            if children is not None and not trial.quorum(children):
+                yield f"op entered though {phase.value} succeeded on {len(children)} only"
+
+
+def _succeeded(trial: Trial, phase: Phase) -> set[int] | None:
+    """The children on which all fops of a phase succeeded, as the replicator heard it; None: there were none."""
+    heard: dict[int, bool] = {}
+    for moment in trial.moments:
+        if moment.phase is phase:
+            child = trial.children.index(moment.child)
+            heard[child] = heard.get(child, True) and moment.succeeded
+    return {child for child, succeeded in heard.items() if succeeded} if heard else None
+
+
+def blame_is_sound(trial: Trial) -> Iterator[str]:
+    """I05: nobody blames itself, and there is always a copy with all that was acked that no unblamed copy blames."""
+    for child, blamed in trial.blame.items():
+        if child in blamed:
+            yield f"{trial.children[child]} blames itself"
+    if not any(trial.held[child] in trial.possible for child in trial.trusted):
+        yield "no copy that is trusted holds all that was acked"
+
+
+def differences_are_marked(trial: Trial) -> Iterator[str]:
+    """I06: where copies differ, a mark on some copy points there."""
+    marked = {gfid for marks in trial.marks for gfid in marks}
+    for path in sorted(set().union(*trial.images)):
+        items = [image.get(path) for image in trial.images]
+        if all(item == items[0] for item in items):
+            continue
+        where = {item.gfid for item in items if item is not None}
+        if None in items or len(where) > 1:  # a difference of names is the parent's
+            parent = path.rpartition("/")[0] or "/"
+            where = {image[parent].gfid for image in trial.images if parent in image}
+        if not where & marked:
+            yield f"the copies differ at {path}, and no mark says so"
+
+
+def healing_converges(trial: Trial) -> Iterator[str]:
+    """I07: once faults have stopped and a heal has ended, copies are equal, marks zero, the value a possible one."""
+    if trial.heal_error:
+        yield f"the heal did not end clean: {trial.heal_error}"
+    if not trial.healed_images:
+        return
+    for child, image in enumerate(trial.healed_images):
+        if image != trial.healed_images[0]:
+            yield f"{trial.children[child]} still differs from {trial.children[0]}"
+    for child, marks in enumerate(trial.healed_marks):
+        if marks:
+            yield f"{trial.children[child]} still bears marks: {dict(marks)}"
+    if trial.healed_value not in trial.possible:
+        yield f"healed to {trial.healed_value!r}, not {trial.possible[0]!r}"
+
+
+INVARIANTS: dict[str, Check] = {
+    "I01": acked_is_kept,
+    "I02": reads_are_current,
+    "I04": success_had_quorums,
+    "I05": blame_is_sound,
+    "I06": differences_are_marked,
+    "I07": healing_converges,
+}
+
+
+def broken_by(trial: Trial, invariants: Collection[str] = tuple(INVARIANTS)) -> list[tuple[str, str]]:
+    """Every (invariant, what is wrong) of a trial."""
+    return [(name, wrong) for name in invariants for wrong in INVARIANTS[name](trial)]

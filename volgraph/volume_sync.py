@@ -1,0 +1,160 @@
+"""`VolumeSync` and `FileSync`: the async classes for programs without an event loop, one line a method.
+
+Each method here *is* the async one, called in the loop's thread: same parameters, same answer, same errors.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+from anyio.from_thread import BlockingPortal
+
+from .errors import StrPath
+from .files import File
+from .graph import Graph
+from .status import NodeStatus
+from .volume import Volume
+
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A", contravariant=True)
+
+
+class _Remote(Protocol):
+    _portal: BlockingPortal
+    _there: Any
+
+
+class blocking(Generic[A, P, R]):
+    """The method `method` of the async object, waited for."""
+
+    def __init__(self, method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]]) -> None:
+        self._method = method
+
+    def __get__(self, owner: _Remote, kind: type | None = None) -> Callable[P, R]:
+        @functools.wraps(self._method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            answer: R = owner._portal.call(functools.partial(self._method, owner._there, *args, **kwargs))
+            return answer
+
+        return call
+
+
+class iterating(Generic[A, P, R]):
+    """The async generator `method`, step by step."""
+
+    def __init__(self, method: Callable[Concatenate[A, P], AsyncIterator[R]]) -> None:
+        self._method = method
+
+    def __get__(self, owner: _Remote, kind: type | None = None) -> Callable[P, Iterator[R]]:
+        @functools.wraps(self._method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
+            steps = self._method(owner._there, *args, **kwargs)
+
+            async def step() -> R | None:
+                return await anext(steps, None)
+
+            while (value := owner._portal.call(step)) is not None:
+                yield value
+
+        return call
+
+
+class FileSync:
+    """An open file: `with vol.open(path, mode) as file`, or `file.close()` by hand."""
+
+    def __init__(self, file: File, portal: BlockingPortal) -> None:
+        self._there = file
+        self._portal = portal
+
+    def __enter__(self) -> FileSync:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def name(self) -> StrPath:
+        return self._there.name
+
+    @property
+    def closed(self) -> bool:
+        return self._there.closed
+
+    def lock(
+        self, start: int = 0, length: int = 0, shared: bool = False, wait: bool = True
+    ) -> AbstractContextManager[None]:
+        return self._portal.wrap_async_context_manager(self._there.lock(start, length, shared, wait))
+
+    read = blocking(File.read)
+    readinto = blocking(File.readinto)
+    write = blocking(File.write)
+    pread = blocking(File.pread)
+    pwrite = blocking(File.pwrite)
+    seek = blocking(File.seek)
+    tell = blocking(File.tell)
+    truncate = blocking(File.truncate)
+    stat = blocking(File.stat)
+    flush = blocking(File.flush)
+    fsync = blocking(File.fsync)
+    close = blocking(File.close)
+
+
+class VolumeSync:
+    """An opened graph, as `volgraph.open_sync` gives it: `Volume`, blocking. Any thread may use it."""
+
+    def __init__(self, volume: Volume, portal: BlockingPortal) -> None:
+        self._there = volume
+        self._portal = portal
+
+    @property
+    def graph(self) -> Graph:
+        return self._there.graph
+
+    def open(self, path: StrPath, mode: str = "rb", permissions: int = 0o666) -> FileSync:
+        """As `Volume.open`; the file may be used in a `with`, or closed by hand."""
+
+        async def opened() -> File:
+            return await self._there.open(path, mode, permissions)
+
+        return FileSync(self._portal.call(opened), self._portal)
+
+    def status(self) -> NodeStatus:
+        return self._portal.call(self._there.status)
+
+    write_bytes = blocking(Volume.write_bytes)
+    read_bytes = blocking(Volume.read_bytes)
+    exists = blocking(Volume.exists)
+    listdir = blocking(Volume.listdir)
+    scandir = iterating(Volume.scandir)
+    walk = iterating(Volume.walk)
+    mkdir = blocking(Volume.mkdir)
+    makedirs = blocking(Volume.makedirs)
+    stat = blocking(Volume.stat)
+    lstat = blocking(Volume.lstat)
+    chmod = blocking(Volume.chmod)
+    chown = blocking(Volume.chown)
+    utime = blocking(Volume.utime)
+    truncate = blocking(Volume.truncate)
+    rename = blocking(Volume.rename)
+    link = blocking(Volume.link)
+    symlink = blocking(Volume.symlink)
+    readlink = blocking(Volume.readlink)
+    unlink = blocking(Volume.unlink)
+    rmdir = blocking(Volume.rmdir)
+    rmtree = blocking(Volume.rmtree)
+    getxattr = blocking(Volume.getxattr)
+    setxattr = blocking(Volume.setxattr)
+    listxattr = blocking(Volume.listxattr)
+    removexattr = blocking(Volume.removexattr)
+    statvfs = blocking(Volume.statvfs)
+    copy_in = blocking(Volume.copy_in)
+    copy_out = blocking(Volume.copy_out)
+    heal = blocking(Volume.heal)
+    pending = blocking(Volume.pending)
