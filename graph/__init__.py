@@ -1,11 +1,12 @@
 """The model: translators, their fops and replies, options, events, link, lifecycle, fan-out and the four seams."""
 
 from .answers import Answers, Coming, Done, Outcome, fan_out, started, wind
-from .capabilities import EVERYTHING, Capability, capabilities
+from .capabilities import EVERYTHING, Capability, all_capabilities
 from .errors import ProtocolError, fail
 from .events import ChildChanged, ChildDown, ChildUp, Contention, Event, ParentDown, ParentUp
 from .graph import Graph, children_first
 from .inodes import Inodes
+from .link import link
 from .options import Option, Share, option, options_of
 from .registry import Types, load_class
 from .replies import (
@@ -118,11 +119,12 @@ __all__ = [
     "XattropKind",
     "Xattrs",
     "Xdata",
-    "capabilities",
+    "all_capabilities",
     "children_first",
     "fail",
     "fan_out",
     "fop",
+    "link",
     "load_class",
     "option",
     "options_of",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,17 @@ class Capability(Enum):
 EVERYTHING = frozenset(Capability)
 
 
-def capabilities(node: Translator) -> frozenset[Capability]:
-    """What the subtree under `node` can do: what all its children can, less what it loses."""
-    if not node.below:
-        return node.leaf_capabilities
-    shared = EVERYTHING
-    for child in node.below:
-        shared &= capabilities(child)
+def capabilities(node: Translator, below: Iterable[frozenset[Capability]]) -> frozenset[Capability]:
+    """What `node` can do, given what each node below it can: what all of them can, less what it loses."""
+    shared = node.leaf_capabilities if not node.below else EVERYTHING
+    for able in below:
+        shared &= able
     return shared - node.loses
+
+
+def all_capabilities(nodes: Iterable[Translator]) -> dict[Translator, frozenset[Capability]]:
+    """What each node can do; `nodes` come children first, as a graph has them."""
+    able: dict[Translator, frozenset[Capability]] = {}
+    for node in nodes:
+        able[node] = capabilities(node, (able[child] for child in node.below))
+    return able

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 
 class Disk:
@@ -32,8 +34,6 @@ class Disk:
     link = staticmethod(os.link)
     symlink = staticmethod(os.symlink)
     readlink = staticmethod(os.readlink)
-    listdir = staticmethod(os.listdir)
-    scandir = staticmethod(os.scandir)
     chmod = staticmethod(os.chmod)
     fchmod = staticmethod(os.fchmod)
     chown = staticmethod(os.chown)
@@ -44,6 +44,14 @@ class Disk:
     listxattr = staticmethod(os.listxattr)
     removexattr = staticmethod(os.removexattr)
     flock = staticmethod(fcntl.flock)
+
+    def listdir(self, fd: int) -> list[str]:
+        """The names in an open directory."""
+        return os.listdir(fd)
+
+    def scandir(self, fd: int) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """The names in an open directory, with their types."""
+        return os.scandir(fd)
 
     def boot_id(self) -> str:
         """Changes with each boot of the machine: tells a killed process from a lost machine."""

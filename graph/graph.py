@@ -19,6 +19,9 @@ from .translator import FOPS, State, Translator
 
 T = TypeVar("T", bound=Translator)
 
+DEPTH_MAX = 200
+"""Events and fops pass through the levels one inside the other, so their number has a limit."""
+
 
 def children_first(top: Translator) -> list[Translator]:
     """Every node at or below `top` once, each after all nodes below it. No recursion: specs may be deep."""
@@ -38,16 +41,34 @@ def children_first(top: Translator) -> list[Translator]:
     return ordered
 
 
+def depth_of(nodes: list[Translator]) -> int:
+    """Levels of a graph whose nodes are given children first."""
+    depth: dict[Translator, int] = {}
+    for node in nodes:
+        depth[node] = 1 + max((depth[child] for child in node.below), default=0)
+    return depth[nodes[-1]]
+
+
+_LEFT_ALONE: dict[type[Translator], tuple[str, ...]] = {}
+
+
+def left_alone(cls: type[Translator]) -> tuple[str, ...]:
+    """The fops that neither the class nor its `relay` overrides."""
+    known = _LEFT_ALONE.get(cls)
+    if known is None:
+        shut = cls.relay is not Translator.relay
+        known = () if shut else tuple(name for name in FOPS if getattr(cls, name) is getattr(Translator, name))
+        _LEFT_ALONE[cls] = known
+    return known
+
+
 def bind(node: Translator) -> None:
-    """Bind each fop that neither the class nor its `relay` overrides to the child's own method: the layer vanishes."""
-    cls = type(node)
+    """Bind each fop that is left alone to the only child's own method: for these fops the layer vanishes."""
     for name in FOPS:
         node.__dict__.pop(name, None)
-    if len(node.children) != 1 or cls.relay is not Translator.relay:
-        return
-    child = node.children[0]
-    for name in FOPS:
-        if getattr(cls, name) is getattr(Translator, name):
+    if len(node.children) == 1:
+        child = node.children[0]
+        for name in left_alone(type(node)):
             node.__dict__[name] = getattr(child, name)
 
 
@@ -79,6 +100,8 @@ class Graph:
             bind(node)
 
     async def __aenter__(self) -> Graph:
+        if depth_of(self.nodes) > DEPTH_MAX:
+            raise fail(errno.ELOOP, f"a graph deeper than {DEPTH_MAX} levels cannot be started")
         await self.tasks.__aenter__()
         try:
             for node in self.nodes:
@@ -124,18 +147,20 @@ class Graph:
         """Return True once the top is up, False if it is not within `wait` seconds."""
         with anyio.move_on_after(wait):
             while self.top.state is not State.UP:
-                changed: Coming[None] = Coming()
-                self._watchers.append(changed)
-                await changed
+                await self.next_change()
         return self.top.state is State.UP
 
     async def heard_from_all(self, wait: float) -> None:
         """Return when every node has said up or down, or after `wait` seconds."""
         with anyio.move_on_after(wait):
             while any(node.state is State.UNKNOWN for node in self.nodes):
-                changed: Coming[None] = Coming()
-                self._watchers.append(changed)
-                await changed
+                await self.next_change()
+
+    async def next_change(self) -> None:
+        """Return when a node next has something to say."""
+        changed: Coming[None] = Coming()
+        self._watchers.append(changed)
+        await changed
 
     def node_changed(self) -> None:
         """A node has something to say (its state, or that something below it changed)."""

@@ -9,7 +9,7 @@ import attrs
 
 from ..volspec import Problem, Spec, SpecError, Volume
 from . import options
-from .capabilities import capabilities
+from .capabilities import Capability, capabilities
 from .graph import Graph
 from .registry import KNOWN_TO_GLUSTERFS, Types
 from .seams import Seams
@@ -52,6 +52,7 @@ class _Linker:
     spec: Spec
     types: Types
     nodes: dict[str, Translator] = attrs.field(factory=dict)
+    able: dict[Translator, frozenset[Capability]] = attrs.field(factory=dict)
     problems: list[Problem] = attrs.field(factory=list)
     warnings: list[str] = attrs.field(factory=list)
 
@@ -75,17 +76,17 @@ class _Linker:
         for message, hint in found:
             self._problem(volume, volume.name, message, hint)
         self._name_nodes(volume, cls, fields, keys)
-        children = [self.nodes.get(child.text) for child in volume.subvolumes]
-        if bad or found or any(child is None for child in children) or any(v is None for v in fields.values()):
+        children = tuple(self.nodes[child.text] for child in volume.subvolumes if child.text in self.nodes)
+        if bad or found or len(children) < len(volume.subvolumes) or None in fields.values():
             return
         try:
-            node = cls(volume.name.text, tuple(child for child in children if child is not None), **fields)
+            node = cls(volume.name.text, children, **fields)
         except ValueError as error:
             self._problem(volume, volume.name, str(error), "see volgraph explain " + volume.type.text)
             return
         node.type_name = volume.type.text
-        for key, message, hint in node.problems():
-            self._problem(volume, keys.get(key or "", volume.name), message, hint)
+        for about, message, hint in node.problems():
+            self._problem(volume, keys.get(about or "", volume.name), message, hint)
         self._capabilities(volume, node)
         self.nodes[volume.name.text] = node
 
@@ -112,18 +113,12 @@ class _Linker:
         name = volume.type.text
         for absent in options.missing(cls, volume.option_map):
             yield f"{name} needs option '{absent.key}'", f"add: option {absent.key} <{absent.type.name}>"
-        low, high = cls.children_allowed
         count = len(volume.subvolumes)
-        if count < low or (high is not None and count > high):
-            wanted = (
-                _count(low)
-                if low == high
-                else f"at least {_count(low)}"
-                if high is None
-                else f"{low} to {high} subvolumes"
+        if not cls.takes(count):
+            yield (
+                f"{name} takes {_wanted(*cls.children_allowed)}, not {count}",
+                "add or remove names on its subvolumes line",
             )
-            wanted = "no subvolumes" if high == 0 else wanted
-            yield f"{name} takes {wanted}, not {count}", "add or remove names on its subvolumes line"
 
     def _name_nodes(
         self, volume: Volume, cls: type[Translator], fields: dict[str, Any], keys: Mapping[str, Any]
@@ -141,16 +136,22 @@ class _Linker:
 
     def _capabilities(self, volume: Volume, node: Translator) -> None:
         for child in node.below:
-            lacking = node.needs - capabilities(child)
+            lacking = node.needs - self.able[child]
             if lacking:
                 listed = ", ".join(sorted(each.value for each in lacking))
                 self._problem(
                     volume, volume.name, f"needs of '{child.name}' what it lacks: {listed}", "use another child"
                 )
+        self.able[node] = capabilities(node, (self.able[child] for child in node.below))
 
     def _problem(self, volume: Volume, word: Any, message: str, hint: str) -> None:
         self.problems.append(self.spec.problem(message, word.position, volume.name.text, hint))
 
 
-def _count(number: int) -> str:
-    return "one subvolume" if number == 1 else f"{number} subvolumes"
+def _wanted(low: int, high: int | None) -> str:
+    """How many subvolumes a type takes, in words."""
+    if high == 0:
+        return "no subvolumes"
+    if low == high:
+        return "one subvolume" if low == 1 else f"{low} subvolumes"
+    return f"at least {low} subvolume{'s' * (low > 1)}" if high is None else f"{low} to {high} subvolumes"

@@ -88,9 +88,15 @@ def option(
     )
 
 
-def options_of(cls: type[Translator]) -> list[Option]:
+_OPTIONS: dict[type[Translator], tuple[Option, ...]] = {}
+
+
+def options_of(cls: type[Translator]) -> tuple[Option, ...]:
     """The options a type declares, in the order of their declaration."""
-    return list(_declared(cls))
+    known = _OPTIONS.get(cls)
+    if known is None:
+        known = _OPTIONS[cls] = tuple(_declared(cls))
+    return known
 
 
 def _declared(cls: type[Translator]) -> Iterator[Option]:

@@ -46,7 +46,9 @@ def tree(top: Translator, describe: Callable[[Translator], str] = label, strokes
         drawn.add(node)
         for number, child in enumerate(reversed(node.below)):
             last = number == 0
-            todo.append((child, below + (strokes.end if last else strokes.fork), below + (strokes.gap if last else strokes.bar)))
+            todo.append(
+                (child, below + (strokes.end if last else strokes.fork), below + (strokes.gap if last else strokes.bar))
+            )
     return "\n".join(lines)
 
 
@@ -57,7 +59,9 @@ def mermaid(top: Translator) -> str:
     for node, number in numbers.items():
         lines.append(f'  n{number}["{_mermaid_text(node.name)}<br/>{_mermaid_text(node.type_name)}"]')
     for node, number in numbers.items():
-        lines += [f"  n{number} {'-->' if child in node.children else '-.->'} n{numbers[child]}" for child in node.below]
+        lines += [
+            f"  n{number} {'-->' if child in node.children else '-.->'} n{numbers[child]}" for child in node.below
+        ]
     return "\n".join(lines)
 
 
@@ -75,7 +79,7 @@ def dot(top: Translator) -> str:
 
 
 def as_json(top: Translator) -> str:
-    """The top's name and every node, children first: name, type, the options that are not at their default, children."""
+    """The top's name and every node, children first: name, type, options that are not at their default, children."""
     nodes = [
         {
             "name": node.name,

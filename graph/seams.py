@@ -5,6 +5,7 @@ Production uses what stands here; simulation hands the graph others, and nothing
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -31,7 +32,8 @@ class Clock:
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
-        return anyio.current_time()
+        loop = asyncio._get_running_loop()  # protocol/client asks twice a call: anyio's way takes 15 times longer
+        return anyio.current_time() if loop is None else loop.time()
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)

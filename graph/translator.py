@@ -12,7 +12,7 @@ The docstrings name the others. `pre/post` after a reply means that it carries a
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -97,12 +97,16 @@ class State(Enum):
     DOWN = "down"
 
 
+def _as_tuple(children: Iterable[Translator]) -> tuple[Translator, ...]:
+    return tuple(children)
+
+
 @attrs.define(eq=False, slots=False)
 class Translator:
     """A node of the graph. Subclasses are decorated with `@attrs.define(eq=False)` where they declare options."""
 
     name: str
-    children: tuple[Translator, ...] = attrs.field(default=(), converter=tuple)
+    children: tuple[Translator, ...] = attrs.field(default=(), converter=_as_tuple)
 
     parents: list[Translator] = attrs.field(init=False, factory=list, repr=False)
     state: State = attrs.field(init=False, default=State.UNKNOWN, repr=False)
@@ -154,6 +158,12 @@ class Translator:
     @property
     def tasks(self) -> Tasks:
         return self.graph.tasks
+
+    @classmethod
+    def takes(cls, children: int) -> bool:
+        """May a node of this type have so many children?"""
+        low, high = cls.children_allowed
+        return low <= children and (high is None or children <= high)
 
     def problems(self) -> Sequence[tuple[str | None, str, str]]:
         """What is wrong with this node's options taken together: (option or None, message, hint) each."""

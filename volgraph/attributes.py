@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Mapping
 
-from .caller import Caller
+from .caller import Caller, process_umask
 from .errors import StrPath, fresh
 from .graph import NOW_NS, Graph, Iatt, NewAttributes, fail
 from .listing import stat_result
@@ -17,10 +17,10 @@ HIDDEN_KEYS = "trusted.afr."
 
 
 class Attributes:
-    def __init__(self, graph: Graph, umask: int | None = None) -> None:
-        """`umask` None: that of the process."""
+    def __init__(self, graph: Graph, umask: int | None = None, label: str = "") -> None:
+        """`umask` None: that of the process. With a `label`, errors name `label:path`."""
         self.graph = graph
-        self._caller = Caller(graph) if umask is None else Caller(graph, umask)
+        self._caller = Caller(graph, process_umask() if umask is None else umask, label)
         self._paths = Paths(self._caller)
 
     @fresh

@@ -27,7 +27,9 @@ class Caller:
     """
 
     graph: Graph
-    umask: int = attrs.field(factory=lambda: process_umask())
+    umask: int
+    label: str = ""
+    """How errors call the volume, before a colon and the path; without one they give the path alone."""
     client: str = attrs.field(init=False)
     call: Call = attrs.field(init=False)
     _fops: int = attrs.field(init=False, default=0)

@@ -1,4 +1,4 @@
-"""The command line: `volgraph COMMAND ...`. Exit status: 0 done, 1 an error, 2 a wrong command line, 130 interrupted."""
+"""The command line: `volgraph COMMAND ...`. Status 0: done, 1: an error, 2: a wrong command line, 130: interrupted."""
 
 from __future__ import annotations
 
@@ -61,8 +61,10 @@ def _failed(error: OSError) -> int:
 
 def describe(error: OSError) -> str:
     """An error in one line: `mirror.vol:/a: No such file or directory`."""
-    names = [os.fsdecode(name) if isinstance(name, bytes) else str(name) for name in (error.filename,) if name is not None]
-    text = ": ".join([*names, error.strerror or str(error)])
+    text = error.strerror or str(error) or type(error).__name__
+    if error.filename is not None:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        text = f"{name}: {text}"
     if error.errno in (errno.ENOTCONN, errno.EIO):  # which node it was helps here, and nowhere else
         text += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     return text

@@ -31,15 +31,17 @@ def fresh(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[
                     raise
             return await method(*args, **kwargs)
         except OSError as error:
-            path = args[1] if len(args) > 1 else next(iter(kwargs.values()))
-            raise at_path(error, path)  # noqa: B904 (it is the same error)
+            volume: Any = args[0]
+            path: Any = args[1] if len(args) > 1 else next(iter(kwargs.values()))
+            raise at_path(error, path, volume._caller.label)  # noqa: B904 (it is the same error)
 
     return run
 
 
-def at_path(error: OSError, path: object) -> OSError:
+def at_path(error: OSError, path: StrPath, label: str = "") -> OSError:
     """The same error, naming the application's path. What it named before becomes a note."""
-    if error.filename is not None and error.filename != path:
+    name = f"{label}:{os.fsdecode(path)}" if label else path
+    if error.filename is not None and error.filename != name:
         error.add_note(f"from {error.filename}")
-    error.filename = path
+    error.filename = name
     return error

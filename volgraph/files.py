@@ -99,7 +99,8 @@ class File:
             piece = view[done : done + IO_BYTES_MAX]
             reply = await self._wind(self._top.writev, self._fd, piece, offset + done, self._fd.flags)
             if not 0 < reply.count <= len(piece):
-                raise at_path(fail(errno.EIO, f"{reply.count} of {len(piece)} bytes written"), self.name)
+                error = fail(errno.EIO, f"{reply.count} of {len(piece)} bytes written")
+                raise at_path(error, self.name, self._caller.label)
             done += reply.count
             if self._mode.append and reply.post is not None:
                 self._position = reply.post.size
@@ -147,7 +148,7 @@ class File:
         else:
             raise ValueError(f"invalid whence: {whence}")
         if target < 0:
-            raise at_path(fail(errno.EINVAL), self.name)
+            raise at_path(fail(errno.EINVAL), self.name, self._caller.label)
         self._position = target
         return target
 
@@ -226,13 +227,13 @@ class File:
         if self.closed:
             raise ValueError("I/O operation on closed file")
         if not allowed:
-            raise at_path(fail(errno.EBADF), self.name)
+            raise at_path(fail(errno.EBADF), self.name, self._caller.label)
 
     async def _wind(self, fop: Callable[Concatenate[Call, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await self._caller.wind(fop, self._call, *args, **kwargs)
         except OSError as error:
-            raise at_path(error, self.name)  # noqa: B904 (it is the same error)
+            raise at_path(error, self.name, self._caller.label)  # noqa: B904 (it is the same error)
 
 
 class Opening:

@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
-from .graph import Graph, Seams, State, Translator, fail
-from .graph.capabilities import capabilities
-from .graph.link import link
+from .graph import Graph, Seams, State, Translator, fail, link
+from .graph.capabilities import all_capabilities
 from .volspec import Dialect, Problem, Spec, SpecError, load
 from .volume import Volume
 
@@ -34,18 +33,20 @@ async def open(
     types: Types | None = None,
     dialect: Dialect = "modern",
     seams: Seams | None = None,
+    label: str = "",
 ) -> AsyncIterator[Volume]:
     """Start a graph and give its Volume: `async with volgraph.open("mirror.vol") as vol`.
 
     Returns when every node has said that it is up or down, or after `wait` seconds. ENOTCONN, naming the nodes that are
     down and why, if the top is not up by then; SpecError for a spec that cannot be used. `top`: another volume of the
-    spec than its last; `params` fill its `${name}`; `types`: classes of your own, by type name.
+    spec than its last; `params` fill its `${name}`; `types`: classes of your own, by type name. With a `label`, errors
+    of the volume name `label:path`.
     """
     async with graph_of(source, top, params, types, dialect, seams) as graph:
         await graph.heard_from_all(wait)
         if graph.top.state is not State.UP:
             raise not_connected(graph, wait)
-        volume = Volume(graph)
+        volume = Volume(graph, label=label)
         try:
             yield volume
         finally:
@@ -101,13 +102,14 @@ def graph_of(
 def _checked(graph: Graph) -> Graph:
     """What link says of a spec, of nodes made in Python."""
     found: list[tuple[Translator, str, str]] = []
+    able = all_capabilities(graph.nodes)
     for node in graph.nodes:
         low, high = node.children_allowed
         if len(node.children) < low or (high is not None and len(node.children) > high):
             found.append((node, f"{node.type_name} does not take {len(node.children)} children", "see its docstring"))
         found += [(node, message, hint) for _, message, hint in node.problems()]
         for child in node.below:
-            if lacking := node.needs - capabilities(child):
+            if lacking := node.needs - able[child]:
                 names = ", ".join(sorted(each.value for each in lacking))
                 found.append((node, f"needs of '{child.name}' what it lacks: {names}", "use another child"))
     if found:

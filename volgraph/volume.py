@@ -27,9 +27,9 @@ class Volume(Names):
     trusted, or a brick's disk failed. Any number of tasks may use one Volume.
     """
 
-    def __init__(self, graph: Graph, umask: int | None = None) -> None:
-        """`umask` None: that of the process."""
-        super().__init__(graph, umask)
+    def __init__(self, graph: Graph, umask: int | None = None, label: str = "") -> None:
+        """`umask` None: that of the process. With a `label`, errors name `label:path`."""
+        super().__init__(graph, umask, label)
         self._files: set[File] = set()
         self._reports: dict[str, HealReport] = {}
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from .assembly import Assembly
@@ -42,6 +45,18 @@ def parse(
         problems.raise_found()
     if isinstance(text, bytes):
         text = text.decode(errors="surrogateescape")
+    with _collector_paused():
+        return _read(text, filename, dialect, params, format, command_runner)
+
+
+def _read(
+    text: str,
+    filename: str,
+    dialect: Dialect,
+    params: Params | None,
+    format: Format,
+    command_runner: CommandRunner | None,
+) -> Spec:
     source = Source(filename, text, YAML_LINE_END if format == "yaml" else VOLFILE_LINE_END)
     problems = Problems(source)
     filler = Filler(problems, params, command_runner)
@@ -52,6 +67,18 @@ def parse(
     else:
         Parser(tokens(text, filler, problems), assembly, problems, any_order=loose).file()
     return assembly.finish()
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Without the garbage collector: it would go over all words again and again, and reading makes no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def parse_yaml(text: str | bytes, filename: str = "<string>", params: Params | None = None) -> Spec:

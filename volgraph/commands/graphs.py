@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+import textwrap
 from typing import Any
 
 import attrs
@@ -48,7 +49,8 @@ def check(args: argparse.Namespace) -> int:
             continue
         for warning in graph.warnings:
             print(f"{spec}: warning: {warning}", file=sys.stderr)
-        print(f"{spec}: ok, {len(graph.nodes)} volumes, top {graph.top.name}")
+        count = len(graph.nodes)
+        print(f"{spec}: ok, {count} volume{'' if count == 1 else 's'}, top {graph.top.name}")
     return status
 
 
@@ -73,32 +75,39 @@ def show(args: argparse.Namespace) -> int:
 def explain(args: argparse.Namespace) -> int:
     types = Types(plugins(args))
     if args.type is None:
-        table(("TYPE", "WHAT IT DOES"), [(name, _summary(types[name])) for name in types])
+        table(("TYPE", "WHAT IT DOES"), [(name, _summary(types, name)) for name in types])
         return 0
     if args.type not in types:
         close = nearest(args.type, list(types))
         raise Usage(f"unknown type '{args.type}'" + (f"; did you mean '{close}'?" if close else ""))
-    _explain(args.type, types[args.type])
+    try:
+        cls = types[args.type]
+    except ValueError as error:
+        raise Usage(str(error)) from error
+    _explain(args.type, cls)
     return 0
 
 
-def _summary(cls: type[Translator]) -> str:
-    return (inspect.getdoc(cls) or "").partition("\n")[0]
+def _summary(types: Types, name: str) -> str:
+    try:
+        return (inspect.getdoc(types[name]) or "").partition("\n")[0]
+    except ValueError as error:  # somebody's plugin that does not load hides no other type
+        return f"({error})"
 
 
 def _explain(name: str, cls: type[Translator]) -> None:
     print(f"{name}  ({cls.__module__}:{cls.__qualname__})\n")
     print(inspect.getdoc(cls) or "No description.", end="\n\n")
-    print(f"subvolumes    {_children(cls)}")
-    if cls.leaf_capabilities:
-        print(f"can           {_listed(cls.leaf_capabilities)}")
-    if cls.needs:
-        print(f"needs         {_listed(cls.needs)}")
-    if cls.loses:
-        print(f"cannot        {_listed(cls.loses)}")
-    if cls.ignored_options:
-        print(f"ignores       {', '.join(sorted(cls.ignored_options))}")
-    print(f"handles       {_handled(cls)}")
+    for title, text in (
+        ("subvolumes", _children(cls)),
+        ("can", _listed(cls.leaf_capabilities)),
+        ("needs", _listed(cls.needs)),
+        ("cannot", _listed(cls.loses)),
+        ("handles", _handled(cls)),
+        ("ignores", ", ".join(sorted(cls.ignored_options))),
+    ):
+        if text:
+            print(textwrap.fill(text, 110, initial_indent=f"{title:12}", subsequent_indent=" " * 12))
     declared = options_of(cls)
     if declared:
         print()

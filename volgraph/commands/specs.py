@@ -6,8 +6,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import anyio
@@ -24,7 +24,7 @@ class Usage(Exception):
 
 @attrs.frozen
 class Inside:
-    """`SPEC:/path`: a path inside the volume of a spec. It is a PathLike, so that errors name it as it was written."""
+    """`SPEC:/path`: a path inside the volume of a spec."""
 
     spec: str
     path: str
@@ -110,16 +110,9 @@ def linked(args: argparse.Namespace, spec: str) -> Graph:
     return graph_of(spec, args.top, params(args), plugins(args), args.dialect)
 
 
-@asynccontextmanager
-async def opened(args: argparse.Namespace, spec: str) -> AsyncIterator[Volume]:
-    """The volume of a spec. What goes wrong with its files names the spec as well."""
-    async with open(spec, args.top, args.wait, params(args), plugins(args), args.dialect) as volume:
-        try:
-            yield volume
-        except OSError as error:
-            if isinstance(error.filename, str | bytes):
-                error.filename = Inside(spec, os.fsdecode(error.filename))
-            raise
+def opened(args: argparse.Namespace, spec: str) -> AbstractAsyncContextManager[Volume]:
+    """The volume of a spec; errors name `SPEC:/path`."""
+    return open(spec, args.top, args.wait, params(args), plugins(args), args.dialect, label=spec)
 
 
 def run(work: Callable[..., Awaitable[Any]], *args: object) -> Any:

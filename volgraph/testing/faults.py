@@ -129,15 +129,15 @@ class Fated(Translator):
 
     fates: Mapping[Where, Fate] = attrs.field(factory=dict)
     decide: Decide | None = None
+    reachable: bool = attrs.field(default=True, kw_only=True)
     moments: list[Moment] = attrs.field(factory=list, init=False, repr=False)
-    """All that passed since `watch`."""
-    reachable: bool = attrs.field(default=True, init=False)
+    """All that passed since `watch`, while there is somebody to decide."""
     _passed: dict[Phase | str, int] = attrs.field(factory=dict, init=False, repr=False)
     _operating: set[tuple[str, bytes]] = attrs.field(factory=set, init=False, repr=False)
     _clients: set[str] = attrs.field(factory=set, init=False, repr=False)
 
     def watch(self, decide: Decide | None = None) -> None:
-        """Count ordinals and keep moments anew from here on; a change that is under way keeps its phase."""
+        """Ask `decide` (or, with None, `fates`) from here on, counting ordinals anew."""
         self.decide = decide
         self.moments = []
         self._passed.clear()
@@ -165,8 +165,13 @@ class Fated(Translator):
         self, fop: Callable[Concatenate[Any, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs
     ) -> Awaitable[R]:
         call: Any = args[0]
-        moment = self._moment(fop.__name__, call, args)
-        self.moments.append(moment)
+        self._clients.add(call.client)
+        if self.decide is None and not self.fates and self.reachable:
+            plain: Awaitable[R] = getattr(self.child, fop.__name__)(*args, **kwargs)
+            return plain
+        moment = Moment(self.name, self._phase(fop.__name__, call, args), 0, fop.__name__, call.lk_owner)
+        if self.decide is not None:
+            self.moments.append(moment)
         if not self.reachable:
             raise self._heard(moment, fail(errno.ENOTCONN, self.name))
         moment.fate = self._fate(moment)
@@ -207,24 +212,20 @@ class Fated(Translator):
         return value
 
     def _fate(self, moment: Moment) -> Fate:
-        phase, any_fop = (self._count(key) for key in (moment.phase, "*"))
-        named = self._count(moment.fop)
-        moment.ordinal = phase.ordinal
+        ordinals = {key: self._count(key) for key in (moment.phase, moment.fop, "*")}
+        moment.ordinal = ordinals[moment.phase]
         if self.decide is not None:
             return self.decide(moment)
-        for where in (phase, named, any_fop):
-            if where in self.fates:
-                return self.fates[where]
+        for what, ordinal in ordinals.items():
+            fate = self.fates.get(Where(what, ordinal))
+            if fate is not None:
+                return fate
         return OK
 
-    def _count(self, what: Phase | str) -> Where:
+    def _count(self, what: Phase | str) -> int:
         ordinal = self._passed.get(what, 0)
         self._passed[what] = ordinal + 1
-        return Where(what, ordinal)
-
-    def _moment(self, fop: str, call: Call, args: tuple[Any, ...]) -> Moment:
-        self._clients.add(call.client)
-        return Moment(self.name, self._phase(fop, call, args), 0, fop, call.lk_owner)
+        return ordinal
 
     def _phase(self, fop: str, call: Call, args: tuple[Any, ...]) -> Phase:
         """Each change has a lock owner of its own: so its fops are told from those of others that run beside it."""

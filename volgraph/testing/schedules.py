@@ -9,7 +9,11 @@ from typing import Protocol, TypeVar
 C = TypeVar("C")
 
 
-class Chooser(Protocol):
+class Runs(Protocol):
+    def runs(self) -> Iterator[int]:
+        """Yields the number of each run, from 0; the run is made before the next one is asked for."""
+        ...
+
     def choose(self, options: Sequence[C]) -> C:
         """One of them; the first is the harmless one."""
         ...
@@ -29,7 +33,6 @@ class Every:
         self._faults = 0
 
     def runs(self) -> Iterator[int]:
-        """Yields the number of each run, from 0; the run is made before the next one is asked for."""
         number = 0
         while True:
             self._at = self._faults = 0

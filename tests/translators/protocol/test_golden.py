@@ -51,7 +51,7 @@ def reply(name: str, fop: str) -> tuple[Any, int, bytes]:
     xid, accepted = rpc.parse_reply(reader)
     assert accepted == rpc.Accept.SUCCESS
     procedure = BY_FOP[fop]
-    answer, number = procedure.decode_reply(reader)
+    answer, number = procedure.decode_opened(reader) if procedure.opens else (procedure.decode_reply(reader), 0)
     body = procedure.encode_reply(answer, number)
     payload = bytes(answer.data) if procedure.reads else b""
     return answer, number, rpc.reply(xid, len(body) + len(payload)) + body + payload

@@ -6,7 +6,6 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from ....graph import Attributes, Call, Changed, Fd, Gfid, Loc, NewAttributes, Translator, fan_out, started
-from .holders import placed, placed_fd
 from .verdict import ABSENT, merged, merged_or_none
 
 if TYPE_CHECKING:
@@ -14,17 +13,17 @@ if TYPE_CHECKING:
 
 
 async def stat(unify: Unify, call: Call, loc: Loc) -> Attributes:
-    place, gfid = await placed(unify, call, loc)
+    place, gfid = await unify.place_of(call, loc)
     if place is unify.namespace:
         return await place.stat(call, Loc(gfid))
-    return await _with_entry(unify, call, gfid, place.stat(unify.for_holder(call), Loc(gfid)))
+    return await _with_entry(unify, call, gfid, place.stat(unify.without_lone_keys(call), Loc(gfid)))
 
 
 async def fstat(unify: Unify, call: Call, fd: Fd) -> Attributes:
-    place, gfid = await placed_fd(unify, call, fd)
+    place, gfid = await unify.place_of_fd(call, fd), fd.gfid
     if place is unify.namespace:
         return await place.fstat(call, fd)
-    return await _with_entry(unify, call, gfid, place.fstat(unify.for_holder(call), fd))
+    return await _with_entry(unify, call, gfid, place.fstat(unify.without_lone_keys(call), fd))
 
 
 async def _with_entry(unify: Unify, call: Call, gfid: Gfid, held: Awaitable[Attributes]) -> Attributes:
@@ -41,14 +40,14 @@ async def _with_entry(unify: Unify, call: Call, gfid: Gfid, held: Awaitable[Attr
 
 
 async def setattr(unify: Unify, call: Call, loc: Loc, new: NewAttributes) -> Changed:
-    place, gfid = await placed(unify, call, loc)
+    place, gfid = await unify.place_of(call, loc)
     if place is unify.namespace:
         return await _set_directory(unify, call, gfid, place.setattr(call, Loc(gfid), new), new)
     return await _set_file(unify, call, gfid, place.setattr(call, Loc(gfid), new), new)
 
 
 async def fsetattr(unify: Unify, call: Call, fd: Fd, new: NewAttributes) -> Changed:
-    place, gfid = await placed_fd(unify, call, fd)
+    place, gfid = await unify.place_of_fd(call, fd), fd.gfid
     if place is unify.namespace:
         return await _set_directory(unify, call, gfid, place.fsetattr(call, fd, new), new)
     return await _set_file(unify, call, gfid, place.fsetattr(call, fd, new), new)

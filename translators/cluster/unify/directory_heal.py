@@ -50,8 +50,6 @@ async def compare(unify: Unify, loc: Loc, entry: Iatt) -> None:
     known, generation = unify.known[entry.gfid], unify.generation
     if known.compared == generation or not unify.heals or unify.children_down():
         return
-    if entry.gfid == ROOT_GFID:
-        await refuse_lost_namespace(unify)
     outcomes = await fan_out(unify.children, Translator.lookup, unify.own_call(), Loc(entry.gfid))
     missing, unlike = lacking(entry, outcomes), differing(entry, outcomes)
     if (missing and loc.named) or unlike:
@@ -64,22 +62,19 @@ async def compare(unify: Unify, loc: Loc, entry: Iatt) -> None:
 async def _heal(unify: Unify, loc: Loc, entry: Iatt, missing: list[Translator], unlike: list[Translator]) -> None:
     await fan_out(unlike, Translator.setattr, unify.own_call(), Loc(entry.gfid), _attributes(entry))
     if missing and loc.named:
-        await transact(unify, (loc,), lambda: _heal_missing(unify, loc, entry))
+        await transact(unify, (loc,), lambda: heal_missing(unify, loc, entry))
 
 
-async def _heal_missing(unify: Unify, loc: Loc, entry: Iatt) -> None:
-    """Under the name's lock, and only if the namespace still has the directory there."""
+async def heal_missing(unify: Unify, loc: Loc, entry: Iatt) -> None:
+    """Under the name's lock, and only if the namespace still has the directory there: make it on the children that
+    lack it. EIO where something else has its name."""
     here = Loc(parent=loc.parent, name=loc.name)
-    if (await look(unify, unify.own_call(), here)).iatt.gfid == entry.gfid:
-        await remake(unify, here, entry)
-
-
-async def remake(unify: Unify, loc: Loc, entry: Iatt) -> None:
-    """Make a directory of the namespace on the children that lack it. EIO where something else has its name."""
+    if (await look(unify, unify.own_call(), here)).iatt.gfid != entry.gfid:
+        return
     outcomes = await fan_out(unify.children, Translator.lookup, unify.own_call(), Loc(entry.gfid))
-    call = unify.own_call({"gfid-req": entry.gfid})
     missing = lacking(entry, outcomes)
-    made = await fan_out(missing, Translator.mkdir, call, loc, stat.S_IMODE(entry.mode), 0)
+    call = unify.own_call({"gfid-req": entry.gfid})
+    made = await fan_out(missing, Translator.mkdir, call, here, stat.S_IMODE(entry.mode), 0)
     await fan_out(missing, Translator.setattr, unify.own_call(), Loc(entry.gfid), _attributes(entry))
     error = first_error(outcome for outcome in made if outcome.errno == errno.EEXIST)
     if error is not None:
@@ -88,15 +83,3 @@ async def remake(unify: Unify, loc: Loc, entry: Iatt) -> None:
 
 def _attributes(entry: Iatt) -> NewAttributes:
     return NewAttributes(mode=stat.S_IMODE(entry.mode), uid=entry.uid, gid=entry.gid)
-
-
-async def refuse_lost_namespace(unify: Unify) -> None:
-    """An empty namespace over children that hold something was lost or never built: every name would seem deleted."""
-    if not await unify.is_empty(unify.namespace, ROOT_GFID):
-        return
-    for child in unify.children:
-        if not await unify.is_empty(child, ROOT_GFID):
-            raise fail(
-                errno.EIO,
-                f"{unify.name}: the namespace is empty, but {child.name} is not; rebuilding it is not supported yet",
-            )

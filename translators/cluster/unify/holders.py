@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ....graph import NULL_GFID, Call, Fd, Gfid, Iatt, Loc, LookedUp, Translator, fail, fan_out
-from .intents import Intent, Unsettled, settled
+from ....graph import Call, Gfid, Iatt, Loc, LookedUp, Translator, fail, fan_out
+from .intents import Intent, Unsettled
 from .verdict import checked, merged, only_bearer
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def view(unify: Unify, call: Call, loc: Loc) -> Found:
     if entry.iatt.is_dir:
         unify.known[entry.iatt.gfid].place = unify.namespace
         return Found(entry)
-    found = await _locate(unify, unify.for_holder(call), loc, entry)
+    found = await _locate(unify, unify.without_lone_keys(call), loc, entry)
     unify.known[entry.iatt.gfid].place = found.holder
     return found
 
@@ -110,24 +110,3 @@ async def _locate(unify: Unify, call: Call, loc: Loc, entry: LookedUp) -> Found:
         if bearer is not None:
             return Found(entry, bearer.child, checked(entry.iatt, bearer), False)
     return Found(entry)
-
-
-# --- where a fop on an object goes -------------------------------------------------------------------------------
-
-
-async def placed(unify: Unify, call: Call, loc: Loc) -> tuple[Translator, Gfid]:
-    """The node that answers for an object: the namespace for a directory, else the holder. And its gfid."""
-    if loc.gfid != NULL_GFID:
-        known = unify.known.known(loc.gfid)
-        if known is not None and known.place is not None:
-            return known.place, loc.gfid
-        loc = Loc(loc.gfid)
-    plain = call.with_xdata(None)
-    found = await settled(unify, lambda: find(unify, plain, loc))
-    return found.holder or unify.namespace, found.gfid
-
-
-async def placed_fd(unify: Unify, call: Call, fd: Fd) -> tuple[Translator, Gfid]:
-    """The same for an fd, which may be anonymous here."""
-    place: Translator | None = fd.slots.get(unify)
-    return (place, fd.gfid) if place is not None else await placed(unify, call, Loc(fd.gfid))

@@ -1,8 +1,8 @@
 """Intents: what a change of names, made in several steps on several nodes, is about to do.
 
-Before the steps an intent is written on the object's entry in the namespace, in an xattr of unify's own; after them it
-is taken off. Whoever meets an intent waits for the entry locks of the names it speaks of. If it is still there then, its
-writer failed or died in the middle, and the change is settled by what storage shows:
+Before the steps an intent is written on the object's entry in the namespace, in an xattr of unify's own; after them
+it is taken off. Whoever meets an intent waits for the entry locks of the names it speaks of. If it is still there
+then, its writer failed or died in the middle, and the change is settled by what storage shows:
 
 - a name made, linked or removed: the name counts exactly if the holder has it; otherwise the namespace drops it;
 - a move: if the namespace has moved the name, storage follows; otherwise nothing has happened.
@@ -32,6 +32,7 @@ from ....graph import (
     fail,
     fan_out,
 )
+from .lost_namespace import refuse_lost_namespace
 from .verdict import ABSENT, none_unsure, only_bearer
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ async def settled(unify: Unify, work: Callable[[], Awaitable[R]]) -> R:
 
 async def transact(unify: Unify, locs: tuple[Loc, ...], work: Callable[[], Awaitable[R]]) -> R:
     """Do what changes names, under their locks. It runs in the graph's tasks: no cancellation cuts it short."""
+    await refuse_lost_namespace(unify)
     for _ in range(ATTEMPTS_MAX):
         async with _locked(unify, locs):
             try:
@@ -135,7 +137,7 @@ async def transact(unify: Unify, locs: tuple[Loc, ...], work: Callable[[], Await
 
 @asynccontextmanager
 async def _locked(unify: Unify, locs: tuple[Loc, ...]) -> AsyncIterator[None]:
-    """Hold the names' entry locks on the namespace, taken in an order that everybody keeps: nobody waits in a circle."""
+    """Hold the names' entry locks on the namespace, taken in an order that all keep: nobody waits in a circle."""
     call, held = unify.own_call(), []
 
     def entrylk(parent: Gfid, name: bytes, command: EntryLockCommand) -> Awaitable[object]:

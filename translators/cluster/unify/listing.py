@@ -19,8 +19,8 @@ AT_ONCE_MAX = 64
 
 async def readdirp(unify: Unify, call: Call, fd: Fd, size: int, offset: int) -> Entries:
     """An entry whose holder is down, or cannot be told, comes without attributes: a lookup of it says why."""
-    page = await unify.namespace.readdirp(unify.for_namespace(call), fd, size, offset)
-    asking = unify.for_holder(call)
+    page = await unify.namespace.readdirp(call, fd, size, offset)
+    asking = unify.without_lone_keys(call)
     entries: list[Entry] = []
     for some in _slices(page.entries, AT_ONCE_MAX):
         started = [(entry, _ask(unify, asking, fd.gfid, entry)) for entry in some]

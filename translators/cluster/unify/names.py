@@ -32,9 +32,10 @@ from ....graph import (
     fail,
     fan_out,
 )
-from .directory_heal import remake
+from .directory_heal import heal_missing
 from .holders import Found, look, lost, view
 from .intents import Intent, declare, finish, transact, undo_move, withdraw
+from .lost_namespace import is_empty
 from .verdict import ABSENT, first_error, merged
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ async def rmdir(unify: Unify, call: Call, loc: Loc, xflags: int) -> Removed:
         found = await view(unify, call.with_xdata(None), loc)
         if not found.is_dir:
             raise fail(errno.ENOTDIR, loc.name)
-        if not await unify.is_empty(unify.namespace, found.gfid):
+        if not await is_empty(unify.namespace, unify.own_call(), found.gfid):
             raise fail(errno.ENOTEMPTY, loc.name)
         outcomes = await fan_out(unify.children, Translator.rmdir, call, loc, xflags)
         error = first_error(outcome for outcome in outcomes if outcome.errno not in ABSENT)
@@ -230,7 +231,7 @@ async def rmdir(unify: Unify, call: Call, loc: Loc, xflags: int) -> Removed:
             return await unify.namespace.rmdir(call, loc, xflags)
         except OSError:
             with suppress(OSError):
-                await remake(unify, loc, found.entry.iatt)
+                await heal_missing(unify, loc, found.entry.iatt)
             raise
 
     return await transact(unify, (loc,), work)
@@ -243,7 +244,8 @@ async def rename(unify: Unify, call: Call, old: Loc, new: Loc) -> Renamed:
     async def work() -> Renamed:
         unify.need_namespace()
         plain = call.with_xdata(None)
-        source, target = await view(unify, plain, old), await _standing_at(unify, plain, new)
+        target = await _standing_at(unify, plain, new)
+        source = await view(unify, plain, old)
         if target is not None and target.gfid == source.gfid:
             return await unify.namespace.rename(call, old, new)  # two names of one file: nothing to do
         if source.is_dir or (target is not None and target.is_dir):

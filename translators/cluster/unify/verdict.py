@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from ....graph import Gfid, Iatt, LookedUp, Outcome, fail
+from ....graph import Gfid, Iatt, LookedUp, Outcome, Space, Xdata, fail
+
+R = TypeVar("R")
 
 ABSENT = frozenset((errno.ENOENT, errno.ESTALE))
 """What a node says that does not have an object, or not even its directory."""
+
+PARENT_LOCKS = "glusterfs.parent-entrylk"
 
 
 def merged(entry: Iatt, held: Iatt) -> Iatt:
@@ -61,3 +65,42 @@ def first_error(outcomes: Iterable[Outcome[Any]]) -> OSError | None:
     """What to tell the caller when a change failed on some children: that one is down, before all else."""
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     return min(errors, key=lambda error: error.errno != errno.ENOTCONN, default=None)
+
+
+def everywhere(outcomes: Sequence[Outcome[R]]) -> R:
+    """The first answer, if the fop succeeded on every node; else the error."""
+    error = first_error(outcomes)
+    if error is not None:
+        raise error
+    reply = outcomes[0].value
+    assert reply is not None
+    return reply
+
+
+def answers(entry: Xdata | None, held: Xdata | None) -> Xdata | None:
+    """What a lookup of a file answers in xdata: the holder's part, but the locks on the name are the namespace's."""
+    if entry is not None and PARENT_LOCKS in entry:
+        return {**(held or {}), PARENT_LOCKS: entry[PARENT_LOCKS]}
+    return held
+
+
+def summed(outcomes: Sequence[Outcome[Space]]) -> Space:
+    """The space of all children that answer, in units of the first one's. ENOTCONN if none does."""
+    spaces = [outcome.value for outcome in outcomes if outcome.value is not None]
+    if not spaces:
+        raise first_error(outcomes) or fail(errno.ENOTCONN)
+    unit = spaces[0].frsize or 1
+
+    return Space(
+        bsize=spaces[0].bsize,
+        frsize=unit,
+        blocks=sum(space.blocks * space.frsize for space in spaces) // unit,
+        bfree=sum(space.bfree * space.frsize for space in spaces) // unit,
+        bavail=sum(space.bavail * space.frsize for space in spaces) // unit,
+        files=sum(space.files for space in spaces),
+        ffree=sum(space.ffree for space in spaces),
+        favail=sum(space.favail for space in spaces),
+        fsid=spaces[0].fsid,
+        flag=spaces[0].flag,
+        namemax=min(space.namemax for space in spaces),
+    )

@@ -16,9 +16,11 @@ from ....graph import (
     Copied,
     Data,
     Entries,
+    EntryLockCommand,
     Fd,
     Gfid,
     Loc,
+    LockCommand,
     ProtocolError,
     Target,
     Translator,
@@ -48,7 +50,7 @@ ENOENT_AT_THE_END = errno.ENOENT
 
 ERRNO_MAX = 4096
 OPENING = frozenset(("open", "create", "opendir"))
-LOCKING = frozenset(("lk", "inodelk", "finodelk", "entrylk", "fentrylk"))
+BLOCKING = (LockCommand.WAIT, EntryLockCommand.LOCK)
 
 _COUNTS: dict[type[Any], Callable[[Any], int]] = {
     Data: lambda reply: len(reply.data),
@@ -65,8 +67,9 @@ class Procedure:
     def __init__(self, row: Row) -> None:
         self.number: Final = row.number
         self.fop: Final = row.fop
+        self.gives_back: Final = row.fop in ("release", "releasedir")
         self.opens: Final = row.fop in OPENING
-        self.locks: Final = row.fop in LOCKING
+        self.bulk: Final = row.answers in (Data, Entries)
         self.lists: Final = row.answers is Entries
         self.reads: Final = row.answers is Data
         parameters = _parameters(row.fop)
@@ -74,6 +77,7 @@ class Procedure:
         paths = self._request.names[:-1]
         self._getters = [_getter(path, parameters) for path in paths]
         self._makers = [_maker(name, paths) for name in parameters if (name, row.fop) not in _MADE_BY_THE_SERVER]
+        self._command_at = parameters.index("command") if "command" in parameters else None
         self.payload: Final = parameters.index("data") if "data" in parameters else None
         self._size_at = paths.index("data.size") if self.payload is not None else 0
 
@@ -86,6 +90,10 @@ class Procedure:
         self._fd_at = names.index("fd") if self.opens else 0
         self._places = [_place(field.name, names) for field in attrs.fields(row.answers)]
         self.failed: Final = self._reply.encode([-1, *self._reply.zeros()[1:]])[RESULT.size :]
+
+    def blocks(self, args: Sequence[Any]) -> bool:
+        """The answer may take as long as somebody else holds a lock."""
+        return self._command_at is not None and any(args[self._command_at] is command for command in BLOCKING)
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -127,20 +135,30 @@ class Procedure:
         """The complete reply with nothing in it: clients rely on its length (wire.md 20)."""
         return RESULT.pack(-1, code) + self.failed
 
-    def decode_reply(self, reader: Reader) -> tuple[Any, int]:
-        """(the fop's answer, the number of the fd it opened). Raises the OSError that it failed with."""
+    def decode_reply(self, reader: Reader) -> Any:
+        """The fop's answer. Raises the OSError that it failed with."""
+        values = self._decoded(reader)
+        return self._answers(*[values[place] for place in self._places])
+
+    def decode_opened(self, reader: Reader) -> tuple[Any, int]:
+        """(the answer, the number of the fd) of a fop that opens one."""
+        values = self._decoded(reader)
+        return self._answers(*[values[place] for place in self._places]), values[self._fd_at]
+
+    def _decoded(self, reader: Reader) -> Values:
+        """The wire's values, and behind them the bytes that were read and whether this was the end."""
         op_ret, op_errno = reader.fixed(RESULT)
         if op_ret < 0:
             raise fail(op_errno if 0 < op_errno < ERRNO_MAX else errno.EIO)
         reader.position -= RESULT.size
         values = self._reply.decode(reader)
         if self.reads:
-            values.append(_payload(reader, values[0]))
+            values.append(_payload(reader, op_ret))
         else:
             values.append(None)
             reader.done()
-        values.append(values[1] == ENOENT_AT_THE_END)
-        return self._answers(*[values[place] for place in self._places]), values[self._fd_at]
+        values.append(op_errno == ENOENT_AT_THE_END)
+        return values
 
 
 def _payload(reader: Reader, count: int) -> Buffer:

@@ -141,8 +141,8 @@ def plain_call(xid: int, program: int, version: int, procedure: int, body: bytes
 V3_HEAD = Struct(">iIIIIQI")
 
 
-def read_credential(header: CallHeader, client: str) -> Call:
-    """The caller, without xdata. Who sends no identity is nobody. PermissionError for a kind that is not spoken."""
+def read_credential(header: CallHeader, client: str) -> Call | None:
+    """The caller, without xdata. Who sends no identity is nobody; None for a flavour that is not spoken."""
     reader = Reader(header.credential)
     stamp_ns = flags = 0
     if header.flavour == AUTH_V3:
@@ -153,7 +153,7 @@ def read_credential(header: CallHeader, client: str) -> Call:
     elif header.flavour == AUTH_NULL:
         return Call(NOBODY, NOBODY, client=client)
     else:
-        raise PermissionError(f"credential flavour {header.flavour}")
+        return None
     if count > GROUPS_AND_OWNER_MAX[header.flavour]:
         raise ProtocolError(f"{count!r} groups")
     groups = reader.fixed(_words(count)) if count else ()

@@ -16,7 +16,8 @@ import attrs
 
 from ....graph import ROOT_GFID, Gfid, fail
 from ....graph.disk import Disk
-from .places import Place, check_name
+from ..name_rules import check_name
+from .places import Place
 
 NEW = b"volgraph.new"
 """What is being made stands here until it is whole; leftovers of a crash are removed at the next start."""

@@ -1,4 +1,4 @@
-"""Taking away a whole directory tree: it leaves its place in one step, and its contents are removed behind the scene."""
+"""Taking away a whole directory tree: it leaves its place in one step, then its contents are removed one by one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .brick import LANDFILL, Brick
 from .places import Found, where
 
 
-def throw_away(brick: Brick, found: Found, name: bytes) -> None:
+def throw_away(brick: Brick, found: Found) -> None:
     """Remove a directory with everything in it, from the callers' view at once."""
-    grave = LANDFILL + b"/" + name
+    grave = LANDFILL + b"/" + _grave(found)
     brick.disk.rename(found.name, grave, src_dir_fd=found.dir_fd, dst_dir_fd=brick.fd)
     brick.bury(found)
     purge(brick)
@@ -29,6 +29,11 @@ def purge(brick: Brick) -> None:
         brick.disk.close(landfill)
 
 
+def _grave(found: Found) -> bytes:
+    """The name of a directory in the landfill: its gfid, where it has one."""
+    return (found.gfid.text if found.gfid != NULL_GFID else f"{found.st.st_ino}").encode()
+
+
 def _purge_one(brick: Brick, landfill: int, name: bytes) -> None:
     try:
         fd = brick.disk.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=landfill)
@@ -38,27 +43,30 @@ def _purge_one(brick: Brick, landfill: int, name: bytes) -> None:
         brick.disk.unlink(name, dir_fd=landfill)
         return
     try:
+        parent = Gfid.from_text(name.decode()) if len(name) == 36 else NULL_GFID
         for entry in brick.disk.listdir(fd):
-            _purge_entry(brick, landfill, fd, os.fsencode(entry))
+            _purge_entry(brick, landfill, parent, fd, os.fsencode(entry))
     finally:
         brick.disk.close(fd)
     brick.disk.rmdir(name, dir_fd=landfill)
 
 
-def _purge_entry(brick: Brick, landfill: int, fd: int, name: bytes) -> None:
+def _purge_entry(brick: Brick, landfill: int, parent: Gfid, fd: int, name: bytes) -> None:
+    """Remove one name from a directory in the landfill, and the object's handle only if it is the object's own."""
     st = brick.disk.stat(name, dir_fd=fd, follow_symlinks=False)
-    claim = brick.metadata.claim(where(fd, name), st, (NULL_GFID, name))
+    claim = brick.metadata.claim(where(fd, name), st, (parent, name))
     found = Found(NULL_GFID if claim is None else claim[0], fd, name, st)
     if found.is_dir:
-        grave = (found.gfid.text if found.gfid != NULL_GFID else f"{st.st_ino}").encode()
-        brick.disk.rename(name, grave, src_dir_fd=fd, dst_dir_fd=landfill)
+        if brick.handles.place(found.gfid) != (parent, name):
+            found.gfid = NULL_GFID
+        brick.disk.rename(name, _grave(found), src_dir_fd=fd, dst_dir_fd=landfill)
         brick.bury(found)
         return
-    handle = None if claim is None else brick.handles.stat(found.gfid)
+    handle = brick.handles.stat(found.gfid)
     if handle is not None and handle.st_ino == st.st_ino:
         found.hidden = 1
     elif handle is not None:
-        found.gfid = Gfid(NULL_GFID)  # another object's
+        found.gfid = NULL_GFID
     brick.disk.unlink(name, dir_fd=fd)
     if found.names_left == 1:
         brick.bury(found)

@@ -18,19 +18,18 @@ from ....graph.disk import Disk
 from .places import Found, Place, Where
 
 try:
-    from xxhash import xxh64_hexdigest
+    import xxhash
 except ImportError:  # the extra `fast`
-    xxh64_hexdigest = None
+    xxhash = None  # type: ignore[assignment]
 
 GFID_KEY = "trusted.gfid"
 PATH_PREFIX = "trusted.gfid2path."
 _OWN_PREFIXES = (PATH_PREFIX, "trusted.pgfid.")
 _OWN_KEYS = frozenset((GFID_KEY, "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata"))
-NAMESPACES = ("trusted.", "user.", "security.", "system.")
 _ABSENT = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
 
 
-def is_own(key: str) -> bool:
+def is_bookkeeping(key: str) -> bool:
     """Bookkeeping of a brick: no listing shows it, no caller sets it."""
     return key in _OWN_KEYS or key.startswith(_OWN_PREFIXES)
 
@@ -88,9 +87,9 @@ class InodeMetadata:
         for key in known:
             if self._get(at, key) == old:
                 self._remove(at, key)
-        if come is not None and xxh64_hexdigest is not None:
+        if come is not None and xxhash is not None:
             new = _path_value(come)
-            self._set(at, PATH_PREFIX + xxh64_hexdigest(new, seed=0), new)
+            self._set(at, PATH_PREFIX + xxhash.xxh64_hexdigest(new, seed=0), new)
 
     # --- extended attributes -----------------------------------------------------------------------------------------
 
@@ -118,7 +117,7 @@ class InodeMetadata:
 
     def all(self, gfid: Gfid, at: Where) -> dict[str, bytes]:
         """Every attribute that callers may see."""
-        found = ((key, self.get(gfid, at, key)) for key in self.keys(gfid, at) if not is_own(key))
+        found = ((key, self.get(gfid, at, key)) for key in self.keys(gfid, at) if not is_bookkeeping(key))
         return {key: value for key, value in found if value is not None}
 
     @contextmanager

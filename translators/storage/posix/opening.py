@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 
 from ....graph import ROOT_GFID, Gfid, fail
 from ....graph.disk import Disk
+from ..name_rules import RESERVED_IN_ROOT
 from . import sidecar
 from .brick import LANDFILL, UNLINKED, Brick
 from .disk_index import DiskIndex
@@ -17,7 +18,7 @@ from .handles import NEW, handle_name
 from .landfill import purge
 from .metadata import GFID_KEY, InodeMetadata, trusted_allowed
 from .owner import Owner
-from .places import HIDDEN_NAME, where
+from .places import where
 
 MODE_FILE = b"volgraph.metadata"
 """Says where the brick keeps its metadata: `xattr` or `sidecar`."""
@@ -39,8 +40,8 @@ def open_brick(disk: Disk, directory: str, metadata: str, new_gfid: Callable[[],
 
         root_fd = held(disk.open(directory, os.O_RDONLY | os.O_DIRECTORY))
         with suppress(FileExistsError):
-            disk.mkdir(HIDDEN_NAME, 0o700, dir_fd=root_fd)
-        fd = held(disk.open(HIDDEN_NAME, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root_fd))
+            disk.mkdir(RESERVED_IN_ROOT, 0o700, dir_fd=root_fd)
+        fd = held(disk.open(RESERVED_IN_ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root_fd))
         owner = Owner.take(disk, fd, directory)
         undo.callback(owner.abandon)
         mode = _metadata_mode(disk, directory, root_fd, fd, metadata)
@@ -60,6 +61,7 @@ def open_brick(disk: Disk, directory: str, metadata: str, new_gfid: Callable[[],
         )
         if mode == "xattr":
             _mark_root(brick, directory)
+        owner.begin()
         _mend(brick)
         undo.pop_all()
         return brick
@@ -68,7 +70,7 @@ def open_brick(disk: Disk, directory: str, metadata: str, new_gfid: Callable[[],
 def _store(disk: Disk, directory: str, mode: str) -> InodeMetadata:
     if mode == "xattr":
         return InodeMetadata(disk)
-    return sidecar.SidecarMetadata(disk, f"{directory}/{HIDDEN_NAME.decode()}/{sidecar.FILE_NAME}")
+    return sidecar.SidecarMetadata(disk, f"{directory}/{RESERVED_IN_ROOT.decode()}/{sidecar.FILE_NAME}")
 
 
 # --- which metadata ---------------------------------------------------------------------------------------------------

@@ -40,23 +40,25 @@ class Owner:
                 who = f"pid {holder.get('pid', '?')} ({holder.get('command', '?')})"
                 raise fail(errno.EBUSY, f"brick {directory} is in use by {who}") from error
             last = _read(disk, fd)
-            boot = disk.boot_id()
             unclean = last.get("clean") == "0"
-            suspect = unclean and (last.get("boot") != boot or last.get("suspect") == "1")
+            suspect = unclean and (last.get("boot") != disk.boot_id() or last.get("suspect") == "1")
             owner = cls(disk, fd, suspect)
-            owner._write(boot, clean=False)
         except BaseException:
             disk.close(fd)
             raise
         _held.add(owner)
         return owner
 
+    def begin(self) -> None:
+        """Say so in the file, before the first change."""
+        self._write(clean=False)
+
     def release(self) -> None:
         """Give the brick back: all is as it should be."""
         if self.fd < 0:
             return
         try:
-            self._write(self.disk.boot_id(), clean=True)
+            self._write(clean=True)
         finally:
             self.abandon()
 
@@ -66,7 +68,8 @@ class Owner:
         if fd >= 0:
             self.disk.close(fd)
 
-    def _write(self, boot: str, clean: bool) -> None:
+    def _write(self, clean: bool) -> None:
+        boot = self.disk.boot_id()
         command = " ".join(sys.argv)[:_COMMAND_MAX].replace("\n", " ")
         record = f"pid {os.getpid()}\ncommand {command}\nboot {boot}\nclean {clean:d}\nsuspect {self.suspect:d}\n"
         data = record.encode(errors="surrogateescape")

@@ -1,19 +1,14 @@
-"""Where an object stands: one checked name below an open directory. Names are never joined into paths."""
+"""Where an object stands: one name below an open directory. Names are never joined into paths."""
 
 from __future__ import annotations
 
-import errno
 import os
 import stat as mode_bits
 from typing import TypeAlias
 
 import attrs
 
-from ....graph import ROOT_GFID, Gfid, Iatt, fail
-from ....graph.types import NAME_BYTES_MAX
-
-HIDDEN_NAME = b".glusterfs"
-"""The brick's own directory in its root: no fop reaches it, no listing shows it."""
+from ....graph import Gfid, Iatt
 
 Place: TypeAlias = tuple[Gfid, bytes]
 """A name as the volume sees it: the parent's gfid, and one component."""
@@ -25,16 +20,6 @@ Where: TypeAlias = bytes | int
 def where(dir_fd: int, name: bytes) -> bytes:
     """A path to one name below an open directory, for calls that know no dir_fd. The last component is not followed."""
     return b"/proc/self/fd/%d/%s" % (dir_fd, name)
-
-
-def check_name(parent: Gfid, name: bytes) -> None:
-    """Refuse what is not one component of a name. EINVAL; EPERM a slash, or the brick's own directory; ENAMETOOLONG."""
-    if not name or name in (b".", b"..") or b"\0" in name:
-        raise fail(errno.EINVAL, os.fsdecode(name))
-    if b"/" in name or (parent == ROOT_GFID and name == HIDDEN_NAME):
-        raise fail(errno.EPERM, os.fsdecode(name))
-    if len(name) > NAME_BYTES_MAX:
-        raise fail(errno.ENAMETOOLONG, os.fsdecode(name[:32]))
 
 
 @attrs.define(eq=False)

@@ -1,0 +1,93 @@
+"""An afr is a child like any other: trees of copies."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.translators.cluster.bench import Bench, Switch
+from volgraph.graph import Call, Graph, Loc, Translator, XattropKind
+from volgraph.translators.cluster.afr import Afr
+from volgraph.translators.storage.memory import Memory
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def binary_tree() -> AsyncIterator[Bench]:
+    """top over (left over b0, b1) and (right over b2, b3)."""
+    bricks = [Memory(f"m{number}") for number in range(4)]
+    switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
+    left = Afr("left", switches[:2], self_heal_daemon=False)
+    right = Afr("right", switches[2:], self_heal_daemon=False)
+    top = Afr("top", [left, right], self_heal_daemon=False)
+    async with Graph(top) as graph:
+        yield Bench(graph, top, switches, bricks)
+
+
+async def heal_everything(bench: Bench) -> None:
+    for afr in bench.graph.find(Afr):  # children first: the leaves are alike before an upper level compares
+        report = await afr.heal()
+        assert report.clean, (afr.name, report)
+
+
+async def test_a_write_reaches_all_four_leaves() -> None:
+    async with binary_tree() as bench:
+        await bench.mkdir("d")
+        await bench.write("d/f", b"hello")
+
+        assert bench.images_equal()
+        assert not any(bench.marks())
+
+
+async def test_each_level_has_a_dirty_key_of_its_own() -> None:
+    async with binary_tree() as bench:
+        keys = [afr.keys.dirty for afr in bench.graph.find(Afr)]
+
+        assert keys == ["trusted.afr.dirty", "trusted.afr.dirty", "trusted.afr.top.dirty"]
+
+
+@pytest.mark.parametrize("gone", [[0], [3], [0, 1], [0, 2], [1, 2, 3], [0, 1, 2]])
+async def test_any_one_leaf_left_is_enough_and_all_are_healed(gone: list[int]) -> None:
+    async with binary_tree() as bench:
+        await bench.mkdir("d")
+        await bench.write("d/f", b"old")
+        await bench.write("d/gone", b"x")
+        for number in gone:
+            bench.switches[number].turn(False)
+        await bench.write("d/f", b"new")
+        await bench.mkdir("e")
+        await bench.rename("d/gone", "e/kept")
+        assert await bench.read("d/f") == b"new"
+        for number in gone:
+            bench.switches[number].turn(True)
+        assert await bench.read("d/f") == b"new"
+        await heal_everything(bench)
+
+        assert bench.images_equal()
+        assert not any(bench.marks())
+
+
+async def test_no_leaf_left_is_enotconn() -> None:
+    async with binary_tree() as bench:
+        for switch in bench.switches:
+            switch.turn(False)
+        with pytest.raises(OSError) as caught:
+            await bench.mkdir("d")
+
+        assert caught.value.errno == errno.ENOTCONN
+
+
+async def test_a_key_of_its_own_is_refused_and_hidden() -> None:
+    async with binary_tree() as bench:
+        left: Translator = bench.graph.node("left")
+        root = Loc((await bench.mkdir("d")))
+        with pytest.raises(OSError) as caught:
+            await left.xattrop(Call(), root, XattropKind.ADD_ARRAY, {"trusted.afr.dirty": bytes(12)})
+        assert caught.value.errno == errno.EINVAL
+        assert "afr-dirty-xattr" in caught.value.__notes__[0]
+        with pytest.raises(PermissionError):
+            await left.setxattr(Call(), root, {"trusted.afr.b0": bytes(12)})

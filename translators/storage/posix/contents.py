@@ -1,0 +1,292 @@
+"""storage/posix: contents of files.
+
+What the page cache can answer is done at once; what has to wait for the disk goes to the blocking seam with a
+descriptor of its own, so that a release meanwhile does no harm.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+
+from ....graph import (
+    NULL_GFID,
+    SEEK_DATA,
+    SEEK_HOLE,
+    Acknowledged,
+    Buffer,
+    Call,
+    Changed,
+    Checksums,
+    Data,
+    Done,
+    Fd,
+    Gfid,
+    Iatt,
+    Loc,
+    Sought,
+    Written,
+    Xdata,
+    fail,
+)
+from ....graph.disk import Disk
+from .entries import OPEN_FLAGS, PosixEntries
+from .node import OpenDirectory, OpenFile
+
+R = TypeVar("R")
+
+READ_MAX = 16 << 20
+"""The most that one readv answers; a longer read is cut short, and `end` stays false."""
+WRITING = os.O_WRONLY | os.O_RDWR
+APPEND_KEY = "glusterfs.write-is-append"
+
+_SEEK = {SEEK_DATA: os.SEEK_DATA, SEEK_HOLE: os.SEEK_HOLE}
+
+
+@attrs.define(eq=False)
+class PosixContents(PosixEntries):
+    """See `Posix`."""
+
+    _cached_only: int = attrs.field(init=False, default=os.RWF_NOWAIT, repr=False)
+    """The flag of a read that must not wait; 0 where the file system does not know it."""
+
+    def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Done[Acknowledged]:
+        self._check_unopened(fd)
+        found = self._found(loc)
+        if found.is_dir and not flags & WRITING:
+            descriptor = self.disk.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
+            self._keep(fd, OpenDirectory(descriptor, found.gfid))
+        else:
+            self._keep(fd, self._open_file(found, flags & OPEN_FLAGS))
+        return Done(Acknowledged())
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Awaitable[Data]:
+        slot = fd.slots.get(self)
+        if slot is not None:
+            return self._read(call, slot, size, offset)
+        with self._anonymous(fd, os.O_RDONLY) as slot:
+            return self._read(call, slot, size, offset)
+
+    def _read(self, call: Call, slot: OpenFile, size: int, offset: int) -> Awaitable[Data]:
+        disk = self.disk
+        if size > READ_MAX:
+            size = READ_MAX
+        elif size < 0:
+            raise fail(errno.EINVAL, f"{size} bytes")
+        buffer = bytearray(size)
+        try:
+            count = disk.preadv(slot.fd, (buffer,), offset, self._cached_only)
+        except BlockingIOError:
+            count = -1
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP or not self._cached_only:
+                raise
+            self._cached_only = 0
+            return self._read(call, slot, size, offset)
+        if count == size and not call.attributes:
+            return Done(Data(buffer))
+        st = disk.fstat(slot.fd)
+        if count < 0 or (count < size and offset + count < st.st_size):  # not all of it is in memory
+            return self._elsewhere(slot, _read_cold, disk, slot.gfid, slot.hidden, size, offset)
+        del buffer[count:]
+        end = offset + count >= st.st_size
+        return Done(Data(buffer, Iatt(slot.gfid, st, slot.hidden) if call.attributes else None, end))
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def writev(self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0) -> Awaitable[Written]:
+        slot = fd.slots.get(self)
+        if slot is not None:
+            return self._write(call, slot, data, offset)
+        with self._anonymous(fd, os.O_WRONLY | (fd.flags | flags) & (os.O_APPEND | os.O_SYNC)) as slot:
+            return self._write(call, slot, data, offset)
+
+    def _write(self, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Awaitable[Written]:
+        answers = self._answers(call, self._iatt_of(slot), slot.fd) if call.xdata else None
+        if slot.flags & os.O_SYNC:
+            return self._elsewhere(slot, self._write_now, call, slot, data, offset, answers)
+        return Done(self._write_now(slot.fd, call, slot, data, offset, answers))
+
+    def _write_now(
+        self, descriptor: int, call: Call, slot: OpenFile, data: Buffer, offset: int, answers: Xdata | None
+    ) -> Written:
+        """The kernel appends to a descriptor that is O_APPEND, whatever the offset, and does so atomically."""
+        disk = self.disk
+        told = call.attributes or call.xdata
+        pre = disk.fstat(descriptor) if told else None
+        count = disk.pwrite(descriptor, data, offset)
+        if count < len(data):
+            count += self._write_rest(descriptor, data, offset, count)
+        if pre is None:
+            return Written(count)
+        if call.xdata and APPEND_KEY in call.xdata and (slot.flags & os.O_APPEND or offset == pre.st_size):
+            answers = {**(answers or {}), APPEND_KEY: 1}
+        if not call.attributes:
+            return Written(count, xdata=answers)
+        post = disk.fstat(descriptor)
+        return Written(count, Iatt(slot.gfid, pre, slot.hidden), Iatt(slot.gfid, post, slot.hidden), answers)
+
+    def _write_rest(self, descriptor: int, data: Buffer, offset: int, done: int) -> int:
+        """After a short write: go on, and answer what more was written when an error ends it."""
+        view = memoryview(data)
+        start = done
+        while done < len(view):
+            try:
+                count = self.disk.pwrite(descriptor, view[done:], offset + done)
+            except OSError:
+                break
+            if not count:
+                break
+            done += count
+        return done - start
+
+    # --- size and space ----------------------------------------------------------------------------------------------
+
+    def truncate(self, call: Call, loc: Loc, size: int) -> Done[Changed]:
+        return self.ftruncate(call, Fd(loc.gfid if loc.gfid != NULL_GFID else self._found(loc).gfid), size)
+
+    def ftruncate(self, call: Call, fd: Fd, size: int) -> Done[Changed]:
+        return self._resizing(call, fd, lambda descriptor: self.disk.ftruncate(descriptor, size))
+
+    def fallocate(self, call: Call, fd: Fd, flags: int, offset: int, length: int) -> Done[Changed]:
+        """`flags` 1, which keeps the size, is not offered: EOPNOTSUPP."""
+        if flags:
+            raise fail(errno.EOPNOTSUPP, f"fallocate flags {flags}")
+        return self._resizing(call, fd, lambda descriptor: self.disk.posix_fallocate(descriptor, offset, length))
+
+    def _resizing(self, call: Call, fd: Fd, change: Callable[[int], None]) -> Done[Changed]:
+        slot = fd.slots.get(self)
+        if slot is None:
+            with self._anonymous(fd, os.O_WRONLY) as slot:
+                return self._resized(call, slot, change)
+        return self._resized(call, slot, change)
+
+    def _resized(self, call: Call, slot: OpenFile, change: Callable[[int], None]) -> Done[Changed]:
+        if isinstance(slot, OpenDirectory):
+            raise fail(errno.EISDIR, slot.gfid.text)
+        if not slot.flags & WRITING:
+            raise fail(errno.EBADF, slot.gfid.text)
+        pre = self._iatt_of(slot)
+        change(slot.fd)
+        if not call.attributes:
+            return Done(Changed())
+        post = self._iatt_of(slot)
+        return Done(Changed(pre, post))
+
+    # --- to the disk -------------------------------------------------------------------------------------------------
+
+    def flush(self, call: Call, fd: Fd) -> Done[Acknowledged]:
+        if fd.slots.get(self) is None:
+            self.brick.find(fd.gfid)
+        self.locks.release_owner(call, self._gfid_of(fd))
+        return Done(Acknowledged())
+
+    def fsync(self, call: Call, fd: Fd, datasync: int = 0) -> Awaitable[Changed]:
+        slot = fd.slots.get(self)
+        if slot is None:
+            with self._anonymous(fd, os.O_RDONLY) as slot:
+                return self._synced(call, slot, datasync)
+        return self._synced(call, slot, datasync)
+
+    def _synced(self, call: Call, slot: OpenFile | OpenDirectory, datasync: int) -> Awaitable[Changed]:
+        beside = self.brick.metadata.sync_path()
+        return self._elsewhere(slot, _sync, self.disk, beside, slot.gfid, slot.hidden, datasync, call.attributes)
+
+    def fsyncdir(self, call: Call, fd: Fd, datasync: int = 0) -> Awaitable[Acknowledged]:
+        slot = fd.slots.get(self)
+        if slot is None:
+            with self._anonymous(fd, os.O_RDONLY) as slot:
+                return self._names_synced(slot)
+        return self._names_synced(slot)
+
+    def _names_synced(self, slot: OpenFile | OpenDirectory) -> Awaitable[Acknowledged]:
+        return self._elsewhere(slot, _sync_names, self.disk, self.brick.metadata.sync_path())
+
+    # --- questions ---------------------------------------------------------------------------------------------------
+
+    def seek(self, call: Call, fd: Fd, offset: int, what: int) -> Done[Sought]:
+        if what not in _SEEK:
+            raise fail(errno.EINVAL, f"seek {what}")
+        slot = fd.slots.get(self)
+        if slot is not None:
+            return Done(Sought(self.disk.lseek(slot.fd, offset, _SEEK[what])))
+        with self._anonymous(fd, os.O_RDONLY) as slot:
+            return Done(Sought(self.disk.lseek(slot.fd, offset, _SEEK[what])))
+
+    def rchecksum(self, call: Call, fd: Fd, offset: int, length: int) -> Awaitable[Checksums]:
+        """EINVAL more than `READ_MAX` bytes."""
+        if not 0 <= length <= READ_MAX:
+            raise fail(errno.EINVAL, f"{length} bytes")
+        slot = fd.slots.get(self)
+        if slot is not None:
+            return self._elsewhere(slot, _checksums, self.disk, offset, length)
+        with self._anonymous(fd, os.O_RDONLY) as slot:
+            return self._elsewhere(slot, _checksums, self.disk, offset, length)
+
+    # --- what blocks -------------------------------------------------------------------------------------------------
+
+    def _elsewhere(self, slot: OpenFile | OpenDirectory, work: Callable[..., R], *args: object) -> Awaitable[R]:
+        """Run `work(descriptor, ...)` at the blocking seam, on a descriptor that is closed with its end."""
+        disk = self.disk
+        own = disk.dup(slot.fd)
+
+        def run() -> R:
+            try:
+                return work(own, *args)
+            finally:
+                disk.close(own)
+
+        return self.seams.blocking.run(run)
+
+
+def _read_cold(descriptor: int, disk: Disk, gfid: Gfid, hidden: int, size: int, offset: int) -> Data:
+    data = disk.pread(descriptor, size, offset)
+    st = disk.fstat(descriptor)
+    return Data(data, Iatt(gfid, st, hidden), offset + len(data) >= st.st_size)
+
+
+def _sync(
+    descriptor: int, disk: Disk, beside: str | None, gfid: Gfid, hidden: int, datasync: int, attributes: bool
+) -> Changed:
+    pre = disk.fstat(descriptor)
+    if datasync:
+        disk.fdatasync(descriptor)
+    else:
+        disk.fsync(descriptor)
+    _sync_beside(disk, beside)
+    if not attributes:
+        return Changed()
+    return Changed(Iatt(gfid, pre, hidden), Iatt(gfid, disk.fstat(descriptor), hidden))
+
+
+def _sync_names(descriptor: int, disk: Disk, beside: str | None) -> Acknowledged:
+    disk.fsync(descriptor)
+    _sync_beside(disk, beside)
+    return Acknowledged()
+
+
+def _sync_beside(disk: Disk, path: str | None) -> None:
+    """The sidecar's log: absent as long as nothing was ever written to it."""
+    if path is None:
+        return
+    try:
+        fd = disk.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        disk.fsync(fd)
+    finally:
+        disk.close(fd)
+
+
+def _checksums(descriptor: int, disk: Disk, offset: int, length: int) -> Checksums:
+    data = disk.pread(descriptor, length, offset)
+    return Checksums(zlib.adler32(data, 0), hashlib.md5(data, usedforsecurity=False).digest())

@@ -1,0 +1,149 @@
+"""storage/posix: directories."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as mode_bits
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import attrs
+
+from ....graph import (
+    NULL_GFID,
+    ROOT_GFID,
+    Acknowledged,
+    Call,
+    Done,
+    Entries,
+    Entry,
+    Fd,
+    Loc,
+    fail,
+)
+from ..heal_index import INDEX_OF_GFID
+from ..name_rules import RESERVED_IN_ROOT
+from .node import OpenDirectory
+from .xattrs import PosixXattrs
+
+LISTING_BYTES_MAX = 1 << 20
+"""The most that one answer holds, whatever its reader asks for."""
+ENTRY_BYTES = 24
+ENTRY_BYTES_WITH_IATT = 192
+"""What one entry takes of the size that a caller of readdir grants, besides its name."""
+
+_FILE_KIND = mode_bits.S_IFREG >> 12
+
+
+@attrs.define(eq=False)
+class PosixListing(PosixXattrs):
+    """See `Posix`.
+
+    A listing is of the names that were there when it was begun (offset 0); an entry's offset is its number in it. So
+    names that come and go meanwhile never make another one appear twice, or not at all.
+    """
+
+    def opendir(self, call: Call, loc: Loc, fd: Fd) -> Done[Acknowledged]:
+        self._check_unopened(fd)
+        self._keep(fd, self._open_directory(loc))
+        return Done(Acknowledged())
+
+    def _open_directory(self, loc: Loc) -> OpenDirectory:
+        index = INDEX_OF_GFID.get(loc.gfid)
+        if index is not None:
+            return OpenDirectory(self.disk.dup(self.brick.fd), loc.gfid, index=index)
+        found = self._found(loc)
+        if not found.is_dir:
+            raise fail(errno.ENOTDIR, found.gfid.text)
+        descriptor = self.disk.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
+        return OpenDirectory(descriptor, found.gfid)
+
+    def readdir(self, call: Call, fd: Fd, size: int, offset: int) -> Done[Entries]:
+        with self._directory(fd) as slot:
+            return Done(self._list(slot, size, offset, ENTRY_BYTES, self._entry))
+
+    def readdirp(self, call: Call, fd: Fd, size: int, offset: int) -> Done[Entries]:
+        """An object put into the brick from outside, that no lookup has given a gfid yet, comes without iatt."""
+
+        def full(slot: OpenDirectory, name: bytes, kind: int, number: int) -> Entry | None:
+            return self._full_entry(call, slot, name, number)
+
+        with self._directory(fd) as slot:
+            build = self._entry if slot.index else full
+            return Done(self._list(slot, size, offset, ENTRY_BYTES_WITH_IATT, build))
+
+    @contextmanager
+    def _directory(self, fd: Fd) -> Iterator[OpenDirectory]:
+        slot = fd.slots.get(self)
+        if slot is not None:
+            if not isinstance(slot, OpenDirectory):
+                raise fail(errno.ENOTDIR, fd.gfid.text)
+            if slot.fd < 0:
+                raise fail(errno.EBADF, fd.gfid.text)
+            yield slot
+            return
+        slot = self._open_directory(Loc(fd.gfid))
+        try:
+            yield slot
+        finally:
+            self.disk.close(slot.fd)
+
+    def _list(
+        self,
+        slot: OpenDirectory,
+        size: int,
+        offset: int,
+        entry_bytes: int,
+        build: Callable[[OpenDirectory, bytes, int, int], Entry | None],
+    ) -> Entries:
+        if slot.names is None or offset == 0:
+            slot.names = self._names(slot)
+        room = min(size, LISTING_BYTES_MAX)
+        found: list[Entry] = []
+        number = max(offset, 0)
+        for name, kind in slot.names[number:]:
+            room -= entry_bytes + len(name)
+            if room < 0 and found:
+                return Entries(found)
+            number += 1
+            entry = build(slot, name, kind, number)
+            if entry is not None:
+                found.append(entry)
+        return Entries(found, end=True)
+
+    def _names(self, slot: OpenDirectory) -> list[tuple[bytes, int]]:
+        """Every name with its kind; sorted, as a reader without an open directory comes back to a new listing."""
+        if slot.index is not None:
+            return [(gfid.text.encode(), _FILE_KIND) for gfid in self.brick.index.listed[slot.index]]
+        names: list[tuple[bytes, int]] = []
+        with self.disk.scandir(slot.fd) as entries:
+            for entry in entries:
+                kind = 8 if entry.is_file(follow_symlinks=False) else 4 if entry.is_dir(follow_symlinks=False) else 0
+                if not kind and entry.is_symlink():
+                    kind = 10
+                names.append((os.fsencode(entry.name), kind))
+        if slot.gfid == ROOT_GFID:
+            names = [(name, kind) for name, kind in names if name != RESERVED_IN_ROOT]
+        names.sort()
+        return names
+
+    def _entry(self, slot: OpenDirectory, name: bytes, kind: int, number: int) -> Entry | None:
+        return Entry(name, number, kind)
+
+    def _full_entry(self, call: Call, slot: OpenDirectory, name: bytes, number: int) -> Entry | None:
+        """None where the name is gone by now."""
+        try:
+            found = self.brick.at(slot.gfid, slot.fd, name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return Entry(name, number, mode_bits.S_IFDIR >> 12)  # another file system is mounted there
+        kind = found.st.st_mode >> 12
+        if found.gfid == NULL_GFID:
+            return Entry(name, number, kind)
+        iatt = found.iatt
+        answers = self._answers(call, iatt, found.where, (slot.gfid, name)) if call.xdata else None
+        return Entry(name, number, kind, found.gfid, iatt, answers)

@@ -1,0 +1,158 @@
+"""Making an object: whole before its name is visible, so that a crash leaves either nothing or all of it.
+
+Files, fifos, devices and symlinks are made as their own handle, get their owner, mode, gfid and attributes, and then
+their name: a handle without a name is an object that does not exist. Directories are made aside and moved to their
+place. Where only the kernel can hand something on from the parent (a default ACL, the group of a set-group-id
+directory), or where the file system refuses hard links, the object is made at its name instead: a crash then leaves an
+empty object without a gfid, which the next lookup adopts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat as mode_bits
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import attrs
+
+from ....graph import Call, Gfid, Loc, fail
+from ..heal_index import INDEXES
+from ..name_rules import check_name, check_xattrs, requested_gfid, requested_xattrs
+from .brick import Brick, new_name
+from .handles import handle_name
+from .places import Found, Where, where
+
+Build = Callable[[int, bytes, int], int]
+"""Makes the bare object at (directory descriptor, name, mode); an open descriptor of it, or -1."""
+
+
+@attrs.define(eq=False)
+class Making:
+    """One object on its way into the brick."""
+
+    brick: Brick
+    call: Call
+    loc: Loc
+    parent_fd: int
+    kind: int
+    mode: int
+    build: Build
+    gfid: Gfid = attrs.field(init=False)
+    xattrs: Mapping[str, bytes] = attrs.field(init=False)
+    descriptor: int = attrs.field(init=False, default=-1)
+    _keeps_group: bool = attrs.field(init=False, default=False)
+    _keeps_mode: bool = attrs.field(init=False, default=False)
+
+    def run(self) -> Found:
+        """Make it. EEXIST the name, or an object with that gfid, is there; EINVAL no gfid-req."""
+        brick, loc = self.brick, self.loc
+        check_name(loc.parent, loc.name)
+        self.gfid, self.xattrs = requested_gfid(self.call), requested_xattrs(self.call)
+        check_xattrs(self.xattrs)
+        with suppress(FileNotFoundError):
+            brick.disk.stat(loc.name, dir_fd=self.parent_fd, follow_symlinks=False)
+            raise fail(errno.EEXIST, os.fsdecode(loc.name))
+        self._free_gfid()
+        self._keeps_group = bool(brick.disk.fstat(self.parent_fd).st_mode & mode_bits.S_ISGID)
+        self._keeps_mode = brick.inherits_acl(self.parent_fd)
+        in_place = self._keeps_group or self._keeps_mode or not (brick.links or self.kind == mode_bits.S_IFDIR)
+        try:
+            if in_place:
+                self._make_in_place()
+            elif self.kind == mode_bits.S_IFDIR:
+                self._make_directory()
+            else:
+                self._make_by_handle()
+            return brick.at(loc.parent, self.parent_fd, loc.name)
+        except BaseException:
+            if self.descriptor >= 0:
+                brick.disk.close(self.descriptor)
+                self.descriptor = -1
+            raise
+
+    def _free_gfid(self) -> None:
+        """A handle that nothing else leads to is left from a crash: it goes. One in use is an object."""
+        brick = self.brick
+        if brick.handles.stat(self.gfid) is None and brick.metadata.place_of(self.gfid) is None:
+            return
+        try:
+            brick.find(self.gfid)
+        except OSError as error:
+            if error.errno != errno.ESTALE or self.gfid in brick.opens:
+                raise
+            brick.handles.remove(self.gfid)
+            brick.metadata.forget(self.gfid)
+            return
+        raise fail(errno.EEXIST, self.gfid.text)
+
+    def _make_by_handle(self) -> None:
+        brick = self.brick
+        handle = handle_name(self.gfid)
+        try:
+            self._build(brick.fd, handle)
+        except FileNotFoundError:
+            brick.handles.prepare(self.gfid)
+            self._build(brick.fd, handle)
+        try:
+            self._dress(brick.fd, handle)
+            brick.disk.link(
+                handle, self.loc.name, src_dir_fd=brick.fd, dst_dir_fd=self.parent_fd, follow_symlinks=False
+            )
+        except BaseException:
+            self._undo(lambda: brick.disk.unlink(handle, dir_fd=brick.fd))
+            raise
+
+    def _make_directory(self) -> None:
+        brick, loc = self.brick, self.loc
+        fresh = new_name(self.gfid)
+        self._build(brick.fd, fresh)
+        try:
+            self._dress(brick.fd, fresh)
+            brick.handles.point(self.gfid, (loc.parent, loc.name))
+            brick.disk.rename(fresh, loc.name, src_dir_fd=brick.fd, dst_dir_fd=self.parent_fd)
+        except BaseException:
+            self._undo(lambda: brick.disk.rmdir(fresh, dir_fd=brick.fd))
+            brick.handles.remove(self.gfid)
+            raise
+
+    def _make_in_place(self) -> None:
+        """The handle follows when the finished object is looked at."""
+        disk, name = self.brick.disk, self.loc.name
+        self._build(self.parent_fd, name)
+        try:
+            self._dress(self.parent_fd, name)
+        except BaseException:
+            remove = disk.rmdir if self.kind == mode_bits.S_IFDIR else disk.unlink
+            self._undo(lambda: remove(name, dir_fd=self.parent_fd))
+            raise
+
+    def _build(self, dir_fd: int, name: bytes) -> None:
+        self.descriptor = self.build(dir_fd, name, self.mode)
+
+    def _dress(self, dir_fd: int, name: bytes) -> None:
+        """Owner, mode, gfid and attributes."""
+        brick, call = self.brick, self.call
+        st = brick.disk.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if brick.privileged:
+            gid = st.st_gid if self._keeps_group else call.gid
+            if (st.st_uid, st.st_gid) != (call.uid, gid):
+                brick.disk.chown(name, call.uid, gid, dir_fd=dir_fd, follow_symlinks=False)
+                st = brick.disk.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if self.kind != mode_bits.S_IFLNK and not self._keeps_mode:
+            mode = self.mode | (st.st_mode & mode_bits.S_ISGID if self._keeps_group else 0)
+            if mode_bits.S_IMODE(st.st_mode) != mode:
+                brick.chmod(dir_fd, name, mode)
+        at: Where = self.descriptor if self.descriptor >= 0 else where(dir_fd, name)
+        brick.metadata.record(self.gfid, at, st, (self.loc.parent, self.loc.name))
+        if self.xattrs:
+            brick.set_xattrs(self.gfid, at, self.xattrs)
+
+    def _undo(self, remove: Callable[[], None]) -> None:
+        with suppress(OSError):
+            remove()
+        with suppress(OSError):
+            self.brick.metadata.forget(self.gfid)
+        with suppress(OSError):
+            self.brick.index.drop(INDEXES, self.gfid)

@@ -1,0 +1,137 @@
+"""storage/posix: extended attributes, and the counters of replication among them."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+import attrs
+
+from ....graph import (
+    ROOT_GFID,
+    Acknowledged,
+    Call,
+    Done,
+    Fd,
+    Gfid,
+    Iatt,
+    Loc,
+    XattropKind,
+    Xattrs,
+    fail,
+)
+from ..heal_index import INDEX_GFID_OF_KEY
+from ..name_rules import check_xattrs
+from ..xattrop import join
+from .attributes import PosixAttributes
+from .metadata import is_bookkeeping
+from .places import Where
+
+
+@attrs.define(eq=False)
+class PosixXattrs(PosixAttributes):
+    """See `Posix`."""
+
+    def getxattr(self, call: Call, loc: Loc, name: str | None) -> Done[Xattrs]:
+        found = self._found(loc)
+        return Done(self._get(found.gfid, found.where, name))
+
+    def fgetxattr(self, call: Call, fd: Fd, name: str | None) -> Done[Xattrs]:
+        gfid, at = self._object(fd)
+        return Done(self._get(gfid, at, name))
+
+    def _get(self, gfid: Gfid, at: Where, name: str | None) -> Xattrs:
+        metadata = self.brick.metadata
+        if name is None:
+            return Xattrs(metadata.all(gfid, at))
+        if name in INDEX_GFID_OF_KEY and gfid == ROOT_GFID:
+            return Xattrs({name: INDEX_GFID_OF_KEY[name]})
+        value = None if is_bookkeeping(name) else metadata.get(gfid, at, name)
+        if value is None:
+            raise fail(errno.ENODATA, name)
+        return Xattrs({name: value})
+
+    def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
+        found = self._found(loc)
+        return Done(self._set(found.gfid, found.where, values, flags))
+
+    def fsetxattr(self, call: Call, fd: Fd, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
+        gfid, at = self._object(fd)
+        return Done(self._set(gfid, at, values, flags))
+
+    def _set(self, gfid: Gfid, at: Where, values: Mapping[str, bytes], flags: int) -> Acknowledged:
+        """The brick's own bookkeeping (`trusted.gfid` and the like) is passed over in silence, as GlusterFS does."""
+        wanted = {key: bytes(value) for key, value in values.items() if not is_bookkeeping(key)}
+        check_xattrs(wanted)
+        self.brick.set_xattrs(gfid, at, wanted, flags)
+        return Acknowledged()
+
+    def removexattr(self, call: Call, loc: Loc, name: str) -> Done[Acknowledged]:
+        found = self._found(loc)
+        return Done(self._remove(found.gfid, found.where, name))
+
+    def fremovexattr(self, call: Call, fd: Fd, name: str) -> Done[Acknowledged]:
+        gfid, at = self._object(fd)
+        return Done(self._remove(gfid, at, name))
+
+    def _remove(self, gfid: Gfid, at: Where, name: str) -> Acknowledged:
+        if is_bookkeeping(name):
+            raise fail(errno.EPERM, name)
+        self.brick.metadata.remove(gfid, at, name)
+        self.brick.unlist(gfid, at, (name,))
+        return Acknowledged()
+
+    # --- xattrop -----------------------------------------------------------------------------------------------------
+
+    def xattrop(self, call: Call, loc: Loc, kind: XattropKind, values: Mapping[str, bytes]) -> Done[Xattrs]:
+        found = self._found(loc)
+        joined = self._join(found.gfid, found.where, kind, values)
+        if not call.attributes and not call.xdata:
+            return Done(Xattrs(joined))
+        st = self.disk.stat(found.name, dir_fd=found.dir_fd, follow_symlinks=False)
+        return Done(self._told(call, joined, found.iatt, Iatt(found.gfid, st, found.hidden), found.where))
+
+    def fxattrop(self, call: Call, fd: Fd, kind: XattropKind, values: Mapping[str, bytes]) -> Done[Xattrs]:
+        slot = fd.slots.get(self)
+        if slot is None and fd.gfid not in self.brick.unlinked:
+            return self.xattrop(call, Loc(fd.gfid), kind, values)
+        gfid, at = self._object(fd)
+        joined = self._join(gfid, at, kind, values)
+        if slot is None or (not call.attributes and not call.xdata):
+            return Done(Xattrs(joined))
+        post = self._iatt_of(slot)
+        return Done(self._told(call, joined, post, post, at))
+
+    def _told(self, call: Call, joined: dict[str, bytes], pre: Iatt, post: Iatt, at: Where) -> Xattrs:
+        answers = self._answers(call, post, at) if call.xdata else None
+        return Xattrs(joined, pre, post, answers) if call.attributes else Xattrs(joined, xdata=answers)
+
+    def _join(self, gfid: Gfid, at: Where, kind: XattropKind, values: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Read, join, write, with nothing in between. Nothing is written before every sum is known; and those that
+        end at zero last, so that a crash on the way leaves a mark too many, never one too few."""
+        metadata = self.brick.metadata
+        answer: dict[str, bytes] = {}
+        wanted: dict[str, bytes] = {}
+        for key, sent in values.items():
+            if is_bookkeeping(key):
+                raise fail(errno.EPERM, key)
+            stored = metadata.get(gfid, at, key)
+            new = join(kind, stored, sent)
+            if any(sent):
+                wanted[key] = new
+            if kind == XattropKind.GET_AND_SET or not any(sent):
+                new = stored if stored is not None else bytes(len(new))
+            answer[key] = new
+        if wanted:
+            check_xattrs(wanted)
+            last = sorted(wanted, key=lambda key: not any(wanted[key]))
+            self.brick.set_xattrs(gfid, at, {key: wanted[key] for key in last})
+        return answer
+
+    def _object(self, fd: Fd) -> tuple[Gfid, Where]:
+        """What an fd stands for, and where its attributes can be reached."""
+        slot = fd.slots.get(self)
+        if slot is not None:
+            return slot.gfid, slot.fd
+        found = self._still_open(fd.gfid) or self.brick.find(fd.gfid)
+        return found.gfid, found.where

@@ -1,0 +1,7 @@
+"""`python -m volgraph` is `volgraph`."""
+
+import sys
+
+from .command import main
+
+sys.exit(main())

@@ -1,0 +1,113 @@
+"""The bench of a sweep: memory bricks, and replicators that come and go over them as clients do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+
+from ..graph import Graph, Translator
+from ..translators.storage.memory import Memory, MemoryStore
+from .by_hand import by_hand, opened_by_hand
+from .faults import Decide, Fated
+from .invariants import Quorum, Trial, Value
+from .operations import CALL, Operation
+from .seams import simulated
+
+Replicate = Callable[[Sequence[Translator]], Translator]
+"""Makes the replicator under test over the given children."""
+
+
+class Bench:
+    """The bricks of one trial, empty at first."""
+
+    def __init__(self, replicate: Replicate, operation: Operation, copies: int, quorum: Quorum) -> None:
+        self._replicate = replicate
+        self._operation = operation
+        self.names = [chr(ord("a") + number) for number in range(copies)]
+        self._stores = [MemoryStore() for _ in range(copies)]
+        self.everyone = tuple(range(copies))
+        self.trial = Trial(self.names, quorum, operation.before, operation.after)
+
+    def change(self, decide: Decide) -> None:
+        """The change itself, under faults, and what its own client reads when they have stopped."""
+        with opened_by_hand(self._client(self.everyone)) as graph:
+            fd = by_hand(self._operation.prepare(graph.top))
+            with self._faults(graph, decide):
+                try:
+                    by_hand(self._operation.perform(graph.top, fd))
+                except OSError as error:
+                    self.trial.error = error
+            self._observe(graph)
+            self.trial.readings = [("the same client", self._look(graph.top))]
+
+    def read(self, readers: Collection[Sequence[int]]) -> None:
+        """What new clients read, each of which reaches only some of the children."""
+        for reached in readers:
+            with opened_by_hand(self._client(reached)) as graph:
+                who = "a new client of " + ", ".join(self.names[child] for child in reached)
+                self.trial.readings = [*self.trial.readings, (who, self._look(graph.top))]
+
+    async def disturbed_heal(self, decide: Decide) -> None:
+        """A new client heals under faults, and then sees what that has left."""
+        async with Graph(self._client(self.everyone), simulated(0)) as graph:
+            with self._faults(graph, decide):
+                error = await _healed(graph.top)
+            self._observe(graph)
+            if not error and any(self.trial.marks):
+                self.trial.heal_error = "it ended clean, and left marks"
+            self.trial.readings = [("the healer", self._look(graph.top))]
+
+    async def heal(self) -> None:
+        """A new client heals; no faults any more."""
+        await anyio.sleep(1)
+        trial = self.trial
+        async with Graph(self._client(self.everyone), simulated(0)) as graph:
+            trial.heal_error = trial.heal_error or await _healed(graph.top)
+            trial.healed_value = self._look(graph.top)
+            trial.healed_images = [store.image() for store in self._stores]
+            trial.healed_marks = [store.marks() for store in self._stores]
+
+    def _client(self, reached: Collection[int]) -> Translator:
+        """A replicator that has just started, and reaches these children."""
+        children = []
+        for number, name in enumerate(self.names):
+            disk = Memory(f"{name}-disk", store=self._stores[number])
+            children.append(Fated(name, [disk], reachable=number in reached))
+        return self._replicate(children)
+
+    @contextmanager
+    def _faults(self, graph: Graph, decide: Decide) -> Iterator[None]:
+        """Faults while inside; afterwards the connections they broke have given back their locks."""
+        children = graph.find(Fated)
+        for child in children:
+            child.watch(decide)
+        yield
+        self.trial.moments = sorted(
+            (each for child in children for each in child.moments), key=lambda each: each.serial
+        )
+        for child in children:
+            child.watch()
+            child.child.disconnect(CALL.client)
+
+    def _observe(self, graph: Graph) -> None:
+        self.trial.held = [by_hand(self._operation.look(brick)) for brick in graph.find(Memory)]
+        self.trial.images = [store.image() for store in self._stores]
+        self.trial.marks = [store.marks() for store in self._stores]
+
+    def _look(self, top: Translator) -> Value | OSError:
+        try:
+            return by_hand(self._operation.look(top))
+        except OSError as error:
+            return error
+
+
+async def _healed(top: Any) -> str:
+    """What kept a heal from ending clean, or ""."""
+    try:
+        report = await top.heal()
+    except OSError as error:
+        return str(error)
+    return "" if report.clean else str(report)
