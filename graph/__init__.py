@@ -6,7 +6,7 @@ from .errors import ProtocolError, fail
 from .events import ChildChanged, ChildDown, ChildUp, Contention, Event, ParentDown, ParentUp
 from .graph import Graph, children_first
 from .inodes import Inodes
-from .link import link
+from .link import all_that_is_wrong, link
 from .options import Option, Share, option, options_of
 from .registry import Types, load_class
 from .replies import (
@@ -120,6 +120,7 @@ __all__ = [
     "Xattrs",
     "Xdata",
     "all_capabilities",
+    "all_that_is_wrong",
     "children_first",
     "fail",
     "fan_out",

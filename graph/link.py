@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from ..volspec import Problem, Spec, SpecError, Volume
+from ..volspec import Option, Problem, Spec, SpecError, Volume, Word
 from . import options
 from .capabilities import Capability, capabilities
 from .graph import Graph
@@ -43,6 +43,17 @@ def link(
     return graph
 
 
+def all_that_is_wrong(error: SpecError, types: Mapping[str, type[Translator]] | None = None) -> SpecError:
+    """An error of a text, with what link finds wrong in those volumes that could be read."""
+    if error.partial is None:
+        return error
+    linker = _Linker(error.partial, Types(types), error.flawed)
+    for volume in error.partial.volumes.values():
+        if volume.type.text:
+            linker.volume(volume)
+    return SpecError(sorted([*error.problems, *linker.problems], key=_position))
+
+
 def _position(problem: Problem) -> tuple[int, int]:
     return (problem.position.line, problem.position.column) if problem.position is not None else (0, 0)
 
@@ -51,6 +62,7 @@ def _position(problem: Problem) -> tuple[int, int]:
 class _Linker:
     spec: Spec
     types: Types
+    flawed: frozenset[str] = frozenset()
     nodes: dict[str, Translator] = attrs.field(factory=dict)
     able: dict[Translator, frozenset[Capability]] = attrs.field(factory=dict)
     problems: list[Problem] = attrs.field(factory=list)
@@ -63,21 +75,23 @@ class _Linker:
         if cls is None:
             return
         fields, bad = options.read_text(cls, volume.option_map)
-        keys = {option.key.text: option.key for option in volume.options}
-        for key, (message, hint) in bad.items():
-            self._problem(volume, keys[key], message, hint)
+        written = {option.key.text: option for option in volume.options}
+        for key, wrong in bad.items():
+            word = written[key].value if wrong.in_value else written[key].key
+            self._problem(volume, word, wrong.message, wrong.hint)
         self.warnings += [
             f"volume {volume.name.text}: option '{key}' has no effect here"
             for key in options.ignored(cls, volume.option_map)
         ]
         if cls.warning:
             self.warnings.append(f"volume {volume.name.text}: {volume.type.text}: {cls.warning}")
-        found = list(self._absences(volume, cls)) if not bad else []
+        excused = bad or volume.name.text in self.flawed
+        found = [] if excused else list(self._absences(volume, cls))
         for message, hint in found:
             self._problem(volume, volume.name, message, hint)
-        self._name_nodes(volume, cls, fields, keys)
+        self._name_nodes(volume, cls, fields, written)
         children = tuple(self.nodes[child.text] for child in volume.subvolumes if child.text in self.nodes)
-        if bad or found or len(children) < len(volume.subvolumes) or None in fields.values():
+        if excused or found or len(children) < len(volume.subvolumes) or None in fields.values():
             return
         try:
             node = cls(volume.name.text, children, **fields)
@@ -86,7 +100,7 @@ class _Linker:
             return
         node.type_name = volume.type.text
         for about, message, hint in node.problems():
-            self._problem(volume, keys.get(about or "", volume.name), message, hint)
+            self._problem(volume, written[about].value if about in written else volume.name, message, hint)
         self._capabilities(volume, node)
         self.nodes[volume.name.text] = node
 
@@ -121,18 +135,19 @@ class _Linker:
             )
 
     def _name_nodes(
-        self, volume: Volume, cls: type[Translator], fields: dict[str, Any], keys: Mapping[str, Any]
+        self, volume: Volume, cls: type[Translator], fields: dict[str, Any], written: Mapping[str, Option]
     ) -> None:
         """An option that names a volume gets the node. A broken node leaves None, and is not reported again."""
         for declared in options.options_of(cls):
-            if declared.type is options.volume and declared.field in fields:
-                name = fields[declared.field]
-                fields[declared.field] = self.nodes.get(name)
-                if name not in self.spec.volumes:
-                    key = next(keys[key] for key in keys if declared.matches(key))
-                    close = options.nearest(name, list(self.spec.volumes))
-                    hint = f"did you mean '{close}'?" if close else "define that volume earlier in the file"
-                    self._problem(volume, key, f"option '{key.text}' names no volume: '{name}'", hint)
+            if declared.type is not options.volume or declared.field not in fields:
+                continue
+            name = fields[declared.field]
+            fields[declared.field] = self.nodes.get(name)
+            if name not in self.spec.volumes:
+                key, value = next((key, option.value) for key, option in written.items() if declared.matches(key))
+                close = options.nearest(name, list(self.spec.volumes))
+                hint = f"did you mean '{close}'?" if close else "define that volume earlier in the file"
+                self._problem(volume, value, f"option '{key}' names no volume: '{name}'", hint)
 
     def _capabilities(self, volume: Volume, node: Translator) -> None:
         for child in node.below:
@@ -144,7 +159,7 @@ class _Linker:
                 )
         self.able[node] = capabilities(node, (self.able[child] for child in node.below))
 
-    def _problem(self, volume: Volume, word: Any, message: str, hint: str) -> None:
+    def _problem(self, volume: Volume, word: Word, message: str, hint: str) -> None:
         self.problems.append(self.spec.problem(message, word.position, volume.name.text, hint))
 
 

@@ -283,32 +283,41 @@ volume = OptionType("volume", _text)
 """The name of a volume defined earlier; link hands the translator the node itself."""
 
 
-def read_text(cls: type[Translator], given: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
-    """Options as a spec gives them -> (fields, problems). A problem is (message, hint) under the key as written."""
+@attrs.frozen
+class Wrong:
+    """What is wrong with one option of a spec: with its value, or with the option as such."""
+
+    message: str
+    hint: str
+    in_value: bool = False
+
+
+def read_text(cls: type[Translator], given: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Wrong]]:
+    """Options as a spec gives them -> (fields of the translator, what is wrong, by the key as written)."""
     declared = options_of(cls)
     fields: dict[str, Any] = {}
-    problems: dict[str, tuple[str, str]] = {}
+    wrong: dict[str, Wrong] = {}
     seen: dict[str, str] = {}
     for key, value in given.items():
         known = next((each for each in declared if each.matches(key)), None)
         if known is None:
             if not _is_ignored(cls, key):
-                problems[key] = (f"{cls.__name__} has no option '{key}'", _hint(key, declared))
+                wrong[key] = Wrong(f"unknown option '{key}'", _hint(key, declared))
             continue
         if not known.is_family and known.field in seen:
-            problems[key] = (f"'{key}' is another name of '{seen[known.field]}', given before", "keep one of them")
+            wrong[key] = Wrong(f"'{key}' is another name of '{seen[known.field]}', given before", "keep one of them")
             continue
         seen[known.field] = key
         try:
             read = known.type.read(value)
         except ValueError as error:
-            problems[key] = (f"option '{key}': {error}", f"it takes: {known.type.name}")
+            wrong[key] = Wrong(f"option '{key}': {error}", f"it takes: {known.type.name}", in_value=True)
             continue
         if known.is_family:
             fields.setdefault(known.field, {})[known.member(key)] = read
         else:
             fields[known.field] = read
-    return fields, problems
+    return fields, wrong
 
 
 def ignored(cls: type[Translator], given: Mapping[str, str]) -> list[str]:

@@ -58,15 +58,20 @@ async def copy(
     choose: Choose | None = None,
     progress: Progress | None = None,
 ) -> CopyCount:
-    """Copy what stands at `path`, with all below it, to `goal`. EOPNOTSUPP special files."""
+    """Copy what stands at `path`, with all below it, to `goal`. EOPNOTSUPP special files; EINVAL into itself."""
     count = CopyCount()
+    goal_inode = await _inode(target, goal) if source == target else None
     directories: list[tuple[bytes, os.stat_result]] = []
     todo = [(path, goal, await source.stat(path))]
     while todo:
         here, there, st = todo.pop()
         size = 0
+        if st.st_ino == goal_inode:
+            raise fail(errno.EINVAL, here)
         if mode_bits.S_ISDIR(st.st_mode):
             await target.make_directory(there, there == goal)
+            if source == target and there == goal:
+                goal_inode = await _inode(target, goal)
             directories.append((there, st))
             for name, below in sorted(await source.entries(here), reverse=True):
                 if choose is None or choose(os.path.join(here, name)):
@@ -87,6 +92,13 @@ async def copy(
         await target.finish_directory(there, st)
     count.directories = len(directories)
     return count
+
+
+async def _inode(tree: Tree, path: bytes) -> int | None:
+    try:
+        return (await tree.stat(path)).st_ino
+    except FileNotFoundError:
+        return None
 
 
 @attrs.define

@@ -4,6 +4,7 @@ of a copy. Every claim that is printed is checked, and the exit status says whet
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import stat as mode_bits
@@ -123,15 +124,16 @@ class Verdicts:
             self.broken.append(promise)
 
 
-async def demo() -> int:
+async def demo(files_max: int = FILES_MAX) -> int:
+    """Tell it, in a temporary directory that is gone afterwards. Gives the exit status."""
     folder = Path(tempfile.mkdtemp(prefix="volgraph-demo-"))
     try:
-        return await _demo(folder)
+        return await _demo(folder, files_max)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _demo(folder: Path) -> int:
+async def _demo(folder: Path, files_max: int) -> int:
     verdicts = Verdicts()
     for name in ("near", "far"):
         (folder / name).mkdir()
@@ -144,7 +146,7 @@ async def _demo(folder: Path) -> int:
         async with open(parse(MIRROR, "mirror.vol", params=params)) as volume:
             say()
             say(_indented(tree(volume.graph.top, strokes=strokes())))
-            await _tell(volume, folder, server, verdicts)
+            await _tell(volume, folder, server, verdicts, files_max)
     if verdicts.broken:
         say(f"\n{len(verdicts.broken)} promises were broken: {'; '.join(verdicts.broken)}")
         return 1
@@ -162,9 +164,9 @@ async def _serving(folder: Path) -> AsyncIterator[Server]:
         await server.stop()
 
 
-async def _tell(volume: Volume, folder: Path, server: Server, verdicts: Verdicts) -> None:
+async def _tell(volume: Volume, folder: Path, server: Server, verdicts: Verdicts, files_max: int) -> None:
     library = Path(sysconfig.get_path("stdlib"))
-    chosen = library_files(library)
+    chosen = library_files(library, files_max)
 
     step(f"Copy a real tree into the mirror: {len(chosen)} files of {library}")
     await _copy(volume, library, "/library", chosen)
@@ -172,15 +174,12 @@ async def _tell(volume: Volume, folder: Path, server: Server, verdicts: Verdicts
 
     step("Copy it once more, and kill the server (SIGKILL) in the middle")
     await _copy(volume, library, "/again", chosen, server)
-    await volume.write_bytes("/library/os.py", b"# written while one brick was away\n")
-    await volume.rename("/library/json", "/library/renamed")
-    await volume.rmtree("/library/email")
-    say("   meanwhile: /library/os.py overwritten, json renamed, email removed")
+    await _change(volume, sorted({path.relative_to(library).parts for path in chosen}))
     verdicts.check("every file of the copy can be read", await _unreadable(volume, library, "/again", chosen))
 
     step("What the server's brick has missed")
     report = await volume.pending()
-    for item in report.pending[:NAMES_SHOWN]:
+    for item in sorted(report.pending, key=lambda item: item.path or b"")[:NAMES_SHOWN]:
         say(f"   {os.fsdecode(item.path or item.gfid.text.encode())}  (missed by {', '.join(item.blamed)})")
     say(f"   {len(report.pending)} objects in all")
     verdicts.check("something is pending", [] if report.pending else ["nothing is"])
@@ -217,6 +216,16 @@ async def _copy(volume: Volume, library: Path, goal: str, chosen: list[Path], se
     say(f"   {count.files} files, {count.bytes / 1e6:.1f} MB in {seconds:.1f} s ({count.files / seconds:.0f} files/s)")
 
 
+async def _change(volume: Volume, files: list[tuple[str, ...]]) -> None:
+    """What else may happen while one brick is away: contents replaced, a directory renamed, another one removed."""
+    folders = list(dict.fromkeys(parts[0] for parts in files if len(parts) > 1))
+    replaced, moved, removed = "/".join(files[-1]), folders[0], folders[1]
+    await volume.write_bytes(f"/library/{replaced}", b"written while one brick was away\n")
+    await volume.rename(f"/library/{moved}", "/library/renamed")
+    await volume.rmtree(f"/library/{removed}")
+    say(f"   meanwhile, in /library: {replaced} replaced, {moved} renamed, {removed} removed")
+
+
 async def _unreadable(volume: Volume, library: Path, goal: str, chosen: list[Path]) -> list[str]:
     """Files that cannot be read, or that differ from what was copied."""
     wrong = []
@@ -238,9 +247,10 @@ async def _up(volume: Volume, name: str) -> None:
             await volume.graph.next_change()
 
 
-def library_files(library: Path) -> list[Path]:
-    """The files of the standard library: no packages of others, no tests, no caches, at most `FILES_MAX`."""
-    return [path for path, _ in zip(_sources(library), range(FILES_MAX), strict=False)]
+def library_files(library: Path, files_max: int) -> list[Path]:
+    """The files of the standard library: no packages of others, no tests, no caches, at most so many."""
+    found = list(_sources(library))
+    return found[:: max(1, math.ceil(len(found) / files_max))]
 
 
 def _sources(library: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
-from .graph import Graph, Seams, State, Translator, fail, link
+from .graph import Graph, Seams, State, Translator, all_that_is_wrong, fail, link
 from .graph.capabilities import all_capabilities
 from .volspec import Dialect, Problem, Spec, SpecError, load
 from .volume import Volume
@@ -95,7 +95,10 @@ def graph_of(
     if not isinstance(source, Spec):
         if os.fspath(source).startswith("gluster://"):
             raise fail(errno.EOPNOTSUPP, f"{source}: fetching a spec from a server is not supported yet")
-        source = load(source, params=params, dialect=dialect)
+        try:
+            source = load(source, params=params, dialect=dialect)
+        except SpecError as error:
+            raise all_that_is_wrong(error, types) from None
     return link(source, types=types, top=top, seams=seams)
 
 

@@ -35,6 +35,7 @@ class Assembly:
         self._start = start  # where to report that there is nothing
         self._last_option_wins = last_option_wins
         self._undefined: list[tuple[Problem, str]] = []
+        self._flawed: set[str] = set()
 
     def add(self, draft: Draft) -> None:
         """Check a volume that was read to its end, and define it."""
@@ -45,6 +46,8 @@ class Assembly:
             self.name_lost = True
             return
         name = draft.name.text
+        if draft.flawed:
+            self._flawed.add(name)
         if draft.type is None and not draft.flawed:
             hint = "say first what it is: `type storage/posix`, for example"
             self._problems.add(f"volume {shown(name)} has no type", draft.name.position, hint)
@@ -89,9 +92,11 @@ class Assembly:
             self._problems.add("no volume in this spec", self._start, "write at least one `volume NAME`")
         for problem, name in self._undefined:
             problem.hint = self._where_is(name)
-        self._problems.raise_found()
         source = self._problems.source
-        return Spec(self.volumes, filename=source.filename, source=source)
+        top = next(reversed(self.volumes), "")
+        spec = Spec(self.volumes, top, filename=source.filename, source=source)
+        self._problems.raise_found(spec, frozenset(self._flawed))
+        return spec
 
     def _where_is(self, name: str) -> str:
         if (later := self.volumes.get(name)) is not None:

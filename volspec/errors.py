@@ -5,10 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import attrs
 
 from .source import Position, Source
+
+if TYPE_CHECKING:
+    from .spec import Spec
 
 PROBLEMS_MAX = 1000
 CANDIDATES_MAX = 1000
@@ -49,10 +53,18 @@ class Problem:
 
 
 class SpecError(ValueError):
-    """A spec that cannot be used. `problems` holds all that is wrong with it, in order of position."""
+    """A spec that cannot be used. `problems` holds all that is wrong with it, in order of position.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    `partial` is the rest of the spec, as far as it could be read, for whoever looks for more that is wrong with it;
+    what seems absent in a volume of `flawed` may have stood where nothing could be read.
+    """
+
+    def __init__(
+        self, problems: Iterable[Problem], partial: Spec | None = None, flawed: frozenset[str] = frozenset()
+    ) -> None:
         self.problems = list(problems)
+        self.partial = partial
+        self.flawed = flawed
         super().__init__(self.problems)
 
     def __str__(self) -> str:
@@ -90,7 +102,7 @@ class Problems:
         self._comparisons -= len(weighed)
         return nearest(word, weighed)
 
-    def raise_found(self) -> None:
+    def raise_found(self, partial: Spec | None = None, flawed: frozenset[str] = frozenset()) -> None:
         """Raise `SpecError` if anything was found."""
         if not self.found:
             return
@@ -98,7 +110,7 @@ class Problems:
         if self._left_out:
             last = found[-1].position
             found.append(Problem(f"there are more errors; the first {PROBLEMS_MAX} are shown", found[-1].file, last))
-        raise SpecError(found)
+        raise SpecError(found, partial, flawed)
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""The Volume API answers as `os` does: every call of the table, made on a directory and on a volume with the same tree."""
+"""The Volume API answers as `os` does: each call of the table is made on a directory and on a volume that are alike."""
 
 import errno
 import os

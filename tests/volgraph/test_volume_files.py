@@ -215,7 +215,8 @@ async def test_shared_locks_stand_beside_each_other_and_a_waiter_gets_its_turn(s
                 order.append("writer")
 
     async with scratch.open("/f", "rb") as one, scratch.open("/f", "rb") as two, anyio.create_task_group() as tasks:
-        async with one.lock(shared=True), two.lock(shared=True):
+        shared = one.lock(shared=True), two.lock(shared=True)
+        async with shared[0], shared[1]:
             tasks.start_soon(writer)
             await waiting.wait()
             await anyio.lowlevel.checkpoint()

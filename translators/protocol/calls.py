@@ -30,7 +30,10 @@ class Pending(Coming[Any]):
     __slots__ = ("decode", "patient", "sent_at")
 
     def __init__(self, decode: Callable[[Reader], Any], sent_at: float, patient: bool = False) -> None:
-        super().__init__()
+        self._settled = False  # what Coming sets, without the cost of asking it
+        self._value = None
+        self._error = None
+        self._wakers = []
         self.decode = decode
         self.sent_at = sent_at
         self.patient = patient
@@ -80,12 +83,12 @@ class Calls:
 
     def _take(self, record: Buffer) -> None:
         reader = Reader(record)
-        if rpc.peek_type(record) == rpc.CALL:
-            header = rpc.parse_call(reader)
+        xid, kind, accepted = rpc.parse_reply(reader)
+        if kind == rpc.CALL:
+            header = rpc.parse_call(reader := Reader(record))
             if header.program == rpc.CALLBACK_PROGRAM:
                 self._owner.called_back(header.procedure, reader)
             return
-        xid, accepted = rpc.parse_reply(reader)
         pending = self._calls.pop(xid, None)
         if pending is None:
             if xid not in self._late:

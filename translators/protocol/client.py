@@ -33,6 +33,8 @@ from ...graph import (
     Fd,
     Gfid,
     Loc,
+    LockCommand,
+    LockType,
     Made,
     NewAttributes,
     ParentUp,
@@ -46,6 +48,7 @@ from ...graph import (
 from ...graph import options as kinds
 from .attach import Refused, attached, reached, reason_of, spec_from
 from .calls import Calls, Pending
+from .held_locks import HeldLocks, anonymous
 from .lock_owners import wire_owner
 from .opened import OpenFds, release
 from .wire import handshake
@@ -103,6 +106,7 @@ class Client(Translator):
     _up_there: bool = attrs.field(init=False, default=False)
     _reopened: bool = attrs.field(init=False, default=False)
     _open: OpenFds = attrs.field(init=False)
+    _held: HeldLocks = attrs.field(init=False, factory=HeldLocks)
     _id: str = attrs.field(init=False, default="")
     _attempts: int = attrs.field(init=False, default=0)
 
@@ -192,6 +196,7 @@ class Client(Translator):
             self._calls = None
             self._reopened = False
             self._open.disconnected()
+            self._held.clear()
             self._down(reason)
 
     def called_back(self, procedure: int, reader: Reader) -> None:
@@ -233,12 +238,28 @@ class Client(Translator):
         return self._wind(procedure, *args)  # type: ignore[arg-type]
 
     def _wind(self, procedure: Procedure, call: Call, *args: Any) -> Pending:
-        session = self._session
-        if session is None:
+        if self._session is None:
             raise fail(errno.ENOTCONN, f"{self.name}: {self.down_reason or 'not connected yet'}")
         if call.groups and not self.send_gids:
             call = attrs.evolve(call, groups=())
-        return session.fop(procedure, call, wire_owner(call), args, self._open.number)
+        pending = self._session.fop(procedure, call, wire_owner(call), args, self._open.number)
+        if procedure.locks:
+            self._locks(procedure, call, args, pending)
+        return pending
+
+    def _locks(self, procedure: Procedure, call: Call, args: Sequence[Any], pending: Pending) -> None:
+        """Remember what a reconnect, or the end of a client of ours, does to a lock."""
+        if procedure.fop == "lk" and args[1] != LockCommand.GET:
+            self._open.locked(args[0], args[2].type != LockType.UNLOCK)
+        if call.client:
+            self._held.watch(procedure, call, args, pending, self._unlock)
+
+    def _unlock(self, procedure: Procedure, call: Call, args: Sequence[Any]) -> None:
+        if self._calls is not None and not self._calls.ended.settled:
+            self._calls.fop(procedure, call, wire_owner(call), args, anonymous)
+
+    def disconnect(self, client: str) -> None:
+        self._held.gone(client, self._unlock)
 
     def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Awaitable[Any]:
         return self._opening(fd, loc.gfid, flags, False, BY_FOP["open"], call, loc, flags)

@@ -18,7 +18,7 @@ DIGEST_BYTES = 16
 
 def wire_owner(call: Call) -> bytes:
     """The lock owner of a call as the server below sees it: the caller's own, or one for this client and owner."""
-    owner = lock_owner(call)
+    owner = call.lk_owner or lock_owner(call)
     if not call.client and len(owner) <= OWNER_BYTES_MAX:
         return owner
     return _mixed(call.client, owner)

@@ -64,10 +64,10 @@ class OpenFds:
             slot.released = True
         return slot
 
-    def locked(self, fd: Fd) -> None:
+    def locked(self, fd: Fd, locked: bool) -> None:
         slot = self._fds.get(fd)
         if slot is not None:
-            slot.locked = True
+            slot.locked = locked
 
     def disconnected(self) -> None:
         """Every number is void; with strict-locks, so is every fd whose locks went with the connection."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..demo import demo
+from ..demo import FILES_MAX, demo
 from .specs import run
 
 
@@ -12,4 +12,5 @@ def register(commands: Any) -> None:
     parser = commands.add_parser(
         "demo", help="mirror a real tree on a local and a served directory, lose the server, heal, compare"
     )
-    parser.set_defaults(run=lambda args: run(demo))
+    parser.add_argument("--files", type=int, default=FILES_MAX, help=f"at most so many (default {FILES_MAX})")
+    parser.set_defaults(run=lambda args: run(demo, args.files))

@@ -261,7 +261,7 @@ async def rchecksum_tells_the_checksums_of_a_block(bench: FopBench) -> None:
     same(bytes(found.strong)[:16], hashlib.md5(b"23456", usedforsecurity=False).digest(), "strong")
 
 
-@contents(optional=True)
+@contents(optional=True, brick=True)
 async def copy_file_range_copies(bench: FopBench) -> None:
     source, target = await bench.created(b"source"), await bench.created(b"target")
     await bench.top.writev(bench.call(), source, DIGITS, 0)

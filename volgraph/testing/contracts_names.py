@@ -185,10 +185,10 @@ async def makers_give_the_object_to_the_caller(bench: FopBench) -> None:
 @names(needs=Capability.XATTRS)
 async def makers_set_the_xattrs_of_their_xdata(bench: FopBench) -> None:
     xattrs = {"user.colour": b"RED", "trusted.count": bytes(4)}
-    call = bench.making(**xattrs)
+    call = bench.making(xattrs=xattrs)
     gfid = (await bench.top.mkdir(call, at(ROOT_GFID, b"d"), 0o755, 0)).iatt.gfid
     fd = bench.new_fd()
-    made = await bench.top.create(bench.making(**xattrs), at(ROOT_GFID, b"f"), os.O_RDWR, 0o644, 0, fd)
+    made = await bench.top.create(bench.making(xattrs=xattrs), at(ROOT_GFID, b"f"), os.O_RDWR, 0o644, 0, fd)
     for each in (gfid, made.iatt.gfid):
         found = (await bench.top.getxattr(bench.call(), Loc(each), None)).values
         same({key: found.get(key) for key in xattrs}, xattrs, "xattrs")

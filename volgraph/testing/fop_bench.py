@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..graph import NULL_GFID, ROOT_GFID, Call, Coming, Entry, Fd, Gfid, Iatt, Loc, Translator, started
@@ -47,9 +47,9 @@ class FopBench:
         """A call whose xdata asks for these keys."""
         return self.call(xdata=dict.fromkeys(keys, 1))
 
-    def making(self, gfid: Gfid | None = None, **xattrs: bytes) -> Call:
+    def making(self, gfid: Gfid | None = None, xattrs: Mapping[str, bytes] | None = None) -> Call:
         """A call that makes an object: with a gfid, and xattrs it is to have from the start."""
-        return self.call(xdata={"gfid-req": gfid or self.new_gfid(), **xattrs})
+        return self.call(xdata={"gfid-req": gfid or self.new_gfid(), **(xattrs or {})})
 
     def new_gfid(self) -> Gfid:
         return Gfid(self._random.getrandbits(128).to_bytes(16, "big"))
@@ -149,6 +149,8 @@ class FopBench:
         try:
             reply = await fop(*args)
         except OSError as error:
+            if error.errno == errno.EOPNOTSUPP and errno.EOPNOTSUPP not in codes:
+                raise  # the whole fop is refused: whether it may be, the contract says
             if error.errno not in codes:
                 raise Broken(f"{fop.__name__}: {error!r}, wanted {names}") from error
         else:

@@ -26,6 +26,7 @@ R = TypeVar("R")
 Step = tuple[int, int, asyncio.Handle]
 
 BACKENDS = ("asyncio", "trio")
+TURNS_MAX = 100_000
 
 
 @attrs.define
@@ -87,6 +88,7 @@ class SimLoop(asyncio.SelectorEventLoop):
         self._steps_seen = 0
         self._numbers: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self._numbers_given = 0
+        self._turns_without_steps = 0
         self._broken: BaseException | None = None
 
     def time(self) -> float:
@@ -108,7 +110,7 @@ class SimLoop(asyncio.SelectorEventLoop):
         self._discard_cancelled_timers()
         if not self._ready and not self._steps and not self._stopping:
             if not self._scheduled:
-                raise SimDeadlock(self._who_waits())
+                raise SimDeadlock("no timer is set, and " + self._who_waits())
             self._now = max(self._now, self._scheduled[0].when())
         while self._scheduled and self._scheduled[0].when() <= self._now:
             self._ready.append(self._next_timer())
@@ -123,10 +125,20 @@ class SimLoop(asyncio.SelectorEventLoop):
             else:
                 handle._run()
         if self._steps:
+            self._turns_without_steps = 0
             self._run_step(*self._steps.pop(int(self._rng.random() * len(self._steps))))
+        else:
+            self._count_turn()
         if self._broken is not None:
             broken, self._broken = self._broken, None
             raise broken
+
+    def _count_turn(self) -> None:
+        """Callbacks that only ever set each other (a cancellation that a task will not take) are a livelock too."""
+        self._turns_without_steps += 1
+        if self._turns_without_steps > TURNS_MAX:
+            self._turns_without_steps = 0
+            raise SimLivelock(f"{TURNS_MAX} turns in which no task ran; {self._who_waits()}")
 
     def _run_step(self, number: int, _: int, handle: asyncio.Handle) -> None:
         if handle.cancelled():
@@ -159,4 +171,4 @@ class SimLoop(asyncio.SelectorEventLoop):
     def _who_waits(self) -> str:
         waiting = sorted((self._number(task), where(task.get_coro())) for task in asyncio.all_tasks(self))
         lines = "".join(f"\n  task {number} in {place}" for number, place in waiting)
-        return f"all tasks wait at virtual time {self._now:.6f}, and no timer is set:{lines}"
+        return f"all tasks wait at virtual time {self._now:.6f}:{lines}"

@@ -97,4 +97,4 @@ class _Warden(trio.abc.Instrument):
     def _who_waits(self) -> str:
         waiting = sorted((number, where(task.coro)) for task, number in self._numbers.items())
         lines = "".join(f"\n  task {number} in {place}" for number, place in waiting if "_core" not in place)
-        return f"all tasks wait at virtual time {self.clock.current_time():.6f}, and no timer is set:{lines}"
+        return f"no timer is set, and all tasks wait at virtual time {self.clock.current_time():.6f}:{lines}"

@@ -31,6 +31,7 @@ def request(name: str, fop: str) -> tuple[rpc.CallHeader, Call, list[Any], bytes
     procedure = PROCEDURES[header.procedure]
     assert procedure.fop == fop
     call = rpc.read_credential(header, "client")
+    assert call is not None
     values = procedure.decode_request(reader)
     numbers: dict[Fd, int] = {}
 
@@ -48,7 +49,7 @@ def request(name: str, fop: str) -> tuple[rpc.CallHeader, Call, list[Any], bytes
 def reply(name: str, fop: str) -> tuple[Any, int, bytes]:
     """(answer, number of the fd it opened, the same reply encoded again by the server's side)"""
     reader = opened(name)
-    xid, accepted = rpc.parse_reply(reader)
+    xid, _, accepted = rpc.parse_reply(reader)
     assert accepted == rpc.Accept.SUCCESS
     procedure = BY_FOP[fop]
     answer, number = procedure.decode_opened(reader) if procedure.opens else (procedure.decode_reply(reader), 0)
@@ -78,7 +79,7 @@ def test_dump_call() -> None:
 
 def test_dump_reply() -> None:
     reader = opened("dump reply")
-    xid, accepted = rpc.parse_reply(reader)
+    xid, _, accepted = rpc.parse_reply(reader)
     programs = handshake.read_dump_reply(reader)
 
     assert accepted == rpc.Accept.SUCCESS
@@ -111,7 +112,7 @@ def test_setvolume_call() -> None:
 
 def test_setvolume_reply() -> None:
     reader = opened("setvolume reply")
-    xid, _ = rpc.parse_reply(reader)
+    xid, _, _ = rpc.parse_reply(reader)
     op_ret, op_errno, options = handshake.read_setvolume_reply(reader)
 
     assert op_ret == 0
@@ -219,7 +220,7 @@ def test_readdirp_at_the_end() -> None:
 
 def test_a_failed_lookup_is_a_whole_reply_of_zeros() -> None:
     reader = opened("lookup failure")
-    xid, _ = rpc.parse_reply(reader)
+    xid, _, _ = rpc.parse_reply(reader)
 
     with pytest.raises(FileNotFoundError):
         BY_FOP["lookup"].decode_reply(reader)

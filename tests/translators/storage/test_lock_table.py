@@ -284,7 +284,10 @@ def test_holders_are_told_that_somebody_wants_their_lock() -> None:
 
 
 def test_a_holder_may_give_its_lock_back_while_it_is_told() -> None:
-    table = LockTable(lambda *_: inodelk(table, ANN, UNLOCK) and None)
+    def give_back(*_: object) -> None:
+        inodelk(table, ANN, UNLOCK)
+
+    table = LockTable(give_back)
     inodelk(table, ANN)
     answer = inodelk(table, BOB, command=WAIT)
 

@@ -19,7 +19,7 @@ from .report import HealItem, HealReport
 from .verdict import contents_of, direction
 
 if TYPE_CHECKING:
-    from .afr import Afr
+    from .replica_set import ReplicaSet
 
 HEALER_PID = -6
 """How bricks know a healer (wire.md 3)."""
@@ -74,7 +74,7 @@ async def _listed(node: Translator, call: Call, where: Gfid) -> list[tuple[bytes
 class Crawler:
     """One afr's healer: on request, and by itself when a child comes back."""
 
-    afr: Afr
+    afr: ReplicaSet
     _wanted: bool = attrs.field(init=False, default=False)
     _running: Coming[None] | None = attrs.field(init=False, default=None)
 
@@ -149,11 +149,10 @@ class Crawler:
             queue = deque(sorted(waiting))
             while queue:
                 each = queue.popleft()
-                result, item, found = await self._heal_one(each)
+                result, item, found, better = await self._heal_one(each)
                 queue += found
-                if result is Result.HEALED:
-                    progress = True
-                elif result in (Result.PENDING, Result.FAILED, Result.SPLIT):
+                progress = progress or better or result is Result.HEALED
+                if result in (Result.PENDING, Result.FAILED, Result.SPLIT):
                     retry.add(each)
                 if result in (Result.HEALED, Result.PENDING, Result.FAILED, Result.SPLIT):
                     outcome[each] = (result, item)
@@ -164,7 +163,7 @@ class Crawler:
                 break
         return _report(outcome.values())
 
-    async def _heal_one(self, gfid: Gfid) -> tuple[Result, HealItem, list[Gfid]]:
+    async def _heal_one(self, gfid: Gfid) -> tuple[Result, HealItem, list[Gfid], bool]:
         healing = Healing(self.afr, gfid, self.call())
         found: list[Gfid] = []
         reason = ""
@@ -180,7 +179,7 @@ class Crawler:
         item.reason = reason
         if result in (Result.GONE, Result.NOTHING):
             await self._drop_stale(gfid, result)
-        return result, item, found
+        return result, item, found, healing.progress
 
     async def _drop_stale(self, gfid: Gfid, result: Result) -> None:
         """An index entry without a mark behind it goes: by its name where no child knows the object any more, else by

@@ -22,7 +22,7 @@ from .reading import copies_of, look
 from .verdict import Copy, Direction, conflict, contents_of, direction, witnessed
 
 if TYPE_CHECKING:
-    from .afr import Afr
+    from .replica_set import ReplicaSet
 
 ABSENT = (errno.ENOENT, errno.ESTALE)
 
@@ -48,11 +48,13 @@ class SplitBrain(Exception):
 class Healing:
     """One object on the operating table."""
 
-    afr: Afr
+    afr: ReplicaSet
     gfid: Gfid
     call: Call
     copies: dict[int, Copy] = attrs.field(init=False, factory=dict)
     xattrs: dict[int, dict[str, Any]] = attrs.field(init=False, factory=dict)
+    progress: bool = attrs.field(init=False, default=False)
+    """Something was mended, even if not all: another pass may get further."""
 
     @property
     def loc(self) -> Loc:

@@ -23,7 +23,7 @@ from ....graph import (
 from .verdict import combined_error
 
 if TYPE_CHECKING:
-    from .afr import Afr
+    from .replica_set import ReplicaSet
 
 METADATA_RANGE_START = 2**63 - 2
 """Where GlusterFS locks for metadata: a range of its own at the end of the file (wire.md 17)."""
@@ -126,7 +126,7 @@ class FcntlLock:
         to.wind(child, Translator.lk, call, self.target, LockCommand.SET, flock)
 
 
-async def hold(afr: Afr, call: Call, lock: Lock, domain: str, wait: bool) -> Any:
+async def hold(afr: ReplicaSet, call: Call, lock: Lock, domain: str, wait: bool) -> Any:
     """Take a caller's lock on every child, or on none; the reply is the first child's.
 
     Everywhere at once; where somebody else holds it, EAGAIN, or, if the caller will `wait`, child after child in the
@@ -151,7 +151,7 @@ async def hold(afr: Afr, call: Call, lock: Lock, domain: str, wait: bool) -> Any
     return outcomes[granted[0]].value
 
 
-async def give_back(afr: Afr, call: Call, lock: Lock, domain: str) -> Any:
+async def give_back(afr: ReplicaSet, call: Call, lock: Lock, domain: str) -> Any:
     """Unlock wherever it may be held. Fails only if no child had it."""
     outcomes = await _give(afr, sorted(afr.up), call, lock, domain)
     for outcome in outcomes.values():
@@ -165,7 +165,7 @@ def _granted(outcomes: dict[int, Outcome[Any]]) -> list[int]:
 
 
 async def _take(
-    afr: Afr, children: list[int], call: Call, lock: Lock, domain: str, wait: bool
+    afr: ReplicaSet, children: list[int], call: Call, lock: Lock, domain: str, wait: bool
 ) -> dict[int, Outcome[Any]]:
     answers: Answers[Any] = Answers()
     for child in children:
@@ -173,7 +173,7 @@ async def _take(
     return {afr.index[outcome.child]: outcome for outcome in await answers.all()}
 
 
-async def _give(afr: Afr, children: list[int], call: Call, lock: Lock, domain: str) -> dict[int, Outcome[Any]]:
+async def _give(afr: ReplicaSet, children: list[int], call: Call, lock: Lock, domain: str) -> dict[int, Outcome[Any]]:
     answers: Answers[Any] = Answers()
     for child in children:
         lock.give(answers, afr.children[child], call, domain)

@@ -25,7 +25,7 @@ from .changelog import Keys, Record
 from .verdict import Copy, combined_error, conflict, readable
 
 if TYPE_CHECKING:
-    from .afr import Afr
+    from .replica_set import ReplicaSet
 
 R = TypeVar("R")
 
@@ -38,7 +38,7 @@ class InodeState:
     readable: frozenset[int] = frozenset()
 
 
-async def look(afr: Afr, call: Call, loc: Loc, asked: Xdata | None = None) -> dict[int, Outcome[LookedUp]]:
+async def look(afr: ReplicaSet, call: Call, loc: Loc, asked: Xdata | None = None) -> dict[int, Outcome[LookedUp]]:
     """Look an object up on every child that is up, with its changelog. Outcomes by child index."""
     asking = call.with_xdata({**(asked or {}), **afr.keys.asked})
     children = [afr.children[child] for child in sorted(afr.up)]
@@ -54,7 +54,7 @@ def copies_of(keys: Keys, outcomes: dict[int, Outcome[LookedUp]]) -> dict[int, C
     }
 
 
-async def readable_copies(afr: Afr, call: Call, gfid: Gfid, fresh: bool = False) -> frozenset[int]:
+async def readable_copies(afr: ReplicaSet, call: Call, gfid: Gfid, fresh: bool = False) -> frozenset[int]:
     """The children that an object may be read from, asked of all of them if a child came or went since.
 
     Raises EIO where copies exist and none is known to be good; ENOTCONN below quorum; otherwise what they say.
@@ -69,7 +69,7 @@ async def readable_copies(afr: Afr, call: Call, gfid: Gfid, fresh: bool = False)
     return state.readable
 
 
-async def _refresh(afr: Afr, call: Call, gfid: Gfid) -> InodeState:
+async def _refresh(afr: ReplicaSet, call: Call, gfid: Gfid) -> InodeState:
     generation = afr.generation
     outcomes = await look(afr, call, Loc(gfid))
     copies = copies_of(afr.keys, outcomes)
@@ -92,7 +92,7 @@ ABOUT_THE_REQUEST = frozenset(
 """Errors that a good copy gives as its answer: another copy would say the same."""
 
 
-async def read(afr: Afr, call: Call, target: Loc | Fd, wind: Callable[[Translator], Awaitable[R]]) -> R:
+async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, wind: Callable[[Translator], Awaitable[R]]) -> R:
     """Wind a reading fop to one readable child, and to the next where that one fails."""
     first = afr.choose(await readable_for(afr, call, target))
     try:
@@ -109,7 +109,7 @@ async def read(afr: Afr, call: Call, target: Loc | Fd, wind: Callable[[Translato
     raise last
 
 
-async def readable_for(afr: Afr, call: Call, target: Loc | Fd, fresh: bool = False) -> frozenset[int]:
+async def readable_for(afr: ReplicaSet, call: Call, target: Loc | Fd, fresh: bool = False) -> frozenset[int]:
     """The readable copies of an object. A file that was unlinked while open can only be found through its fd: then
     what was known when it still had a name counts."""
     try:
@@ -124,7 +124,7 @@ async def readable_for(afr: Afr, call: Call, target: Loc | Fd, fresh: bool = Fal
 # --- lookup ------------------------------------------------------------------------------------------------------
 
 
-async def lookup(afr: Afr, call: Call, loc: Loc) -> LookedUp:
+async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     """Find an object: what the good copies of its parent say counts; then what its own good copies say."""
     voters = await readable_copies(afr, call, loc.parent) if loc.named else frozenset(afr.up)
     if not afr.quorum.met(afr.up):
@@ -150,7 +150,7 @@ async def lookup(afr: Afr, call: Call, loc: Loc) -> LookedUp:
     return _answer(afr, outcomes, state.readable or frozenset(found))
 
 
-def _absent(afr: Afr, votes: dict[int, Outcome[LookedUp]]) -> OSError:
+def _absent(afr: ReplicaSet, votes: dict[int, Outcome[LookedUp]]) -> OSError:
     """ENOENT only if every child that may know has said so: one that is gone may have it."""
     if any(outcome.errno == errno.ENOTCONN for outcome in votes.values()) and not afr.quorum.met(
         {child for child, outcome in votes.items() if outcome.errno != errno.ENOTCONN}
@@ -160,7 +160,7 @@ def _absent(afr: Afr, votes: dict[int, Outcome[LookedUp]]) -> OSError:
 
 
 async def _give_gfid(
-    afr: Afr, call: Call, loc: Loc, asked: dict[str, object], outcomes: dict[int, Outcome[LookedUp]]
+    afr: ReplicaSet, call: Call, loc: Loc, asked: dict[str, object], outcomes: dict[int, Outcome[LookedUp]]
 ) -> dict[int, Outcome[LookedUp]]:
     """An object without a gfid gets the one of the other copies, or the caller's if none has one and all are asked."""
     known = {outcome.value.iatt.gfid for outcome in outcomes.values() if outcome.value is not None}
@@ -170,7 +170,7 @@ async def _give_gfid(
     return await look(afr, call, loc, {**asked, "gfid-req": wanted})
 
 
-def _answer(afr: Afr, outcomes: dict[int, Outcome[LookedUp]], good: Collection[int]) -> LookedUp:
+def _answer(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]], good: Collection[int]) -> LookedUp:
     """The reply of the child that is read from, without the keys that are this afr's own business."""
     reply = outcomes[afr.choose(good)].reply
     return LookedUp(reply.iatt, reply.postparent, without_own(afr.keys, reply.xdata))

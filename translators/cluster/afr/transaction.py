@@ -32,7 +32,7 @@ from .locks import Lock
 from .verdict import combined_error, judge, shortest_fails
 
 if TYPE_CHECKING:
-    from .afr import Afr
+    from .replica_set import ReplicaSet
 
 R = TypeVar("R")
 
@@ -53,7 +53,7 @@ class Phase:
 class Transaction(Generic[R]):
     """One replicated change. `run` returns the replies of the children that have it, by child index."""
 
-    afr: Afr
+    afr: ReplicaSet
     call: Call
     kind: Kind
     locks: Sequence[Lock]

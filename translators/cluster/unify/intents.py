@@ -32,6 +32,7 @@ from ....graph import (
     fail,
     fan_out,
 )
+from ....graph.types import NAME_BYTES_MAX
 from .lost_namespace import refuse_lost_namespace
 from .verdict import ABSENT, none_unsure, only_bearer
 
@@ -83,6 +84,9 @@ class Intent:
         return (self.loc, self.old_loc) if self.moves else (self.loc,)
 
     def encode(self) -> bytes:
+        """ENAMETOOLONG, as every brick would say."""
+        if max(len(self.name), len(self.old_name)) > NAME_BYTES_MAX:
+            raise fail(errno.ENAMETOOLONG, self.name)
         header = _HEADER.pack(_VERSION, self.parent, self.old_parent, self.replaced, len(self.name))
         return header + self.name + self.old_name
 

@@ -158,13 +158,15 @@ async def _take_back(unify: Unify, gfid: Gfid, loc: Loc) -> None:
 
 
 async def link(unify: Unify, call: Call, old: Loc, new: Loc) -> Made:
-    plain = call.with_xdata(None)
-
     async def work() -> Made:
         unify.need_namespace()
+        plain = call.with_xdata(None)
+        taken = await _standing_at(unify, plain, new)
         found = await view(unify, plain, old)
         if found.is_dir:
             raise fail(errno.EPERM, old.name)
+        if taken is not None:
+            raise fail(errno.EEXIST, new.name)
         if found.holder is None:
             raise lost(unify, found.gfid)
         unify.need(found.holder)
@@ -176,9 +178,7 @@ async def link(unify: Unify, call: Call, old: Loc, new: Loc) -> Made:
         except OSError as error:
             with suppress(OSError):
                 await finish(unify, found.gfid, intent)
-            if error.errno == errno.EEXIST:
-                await look(unify, plain, new)
-            raise
+            raise _strange(found.holder, new, error) from error
         await withdraw(unify, found.gfid)
         return Made(merged(entered.iatt, made.iatt), entered.preparent, entered.postparent, made.xdata)
 
@@ -305,6 +305,7 @@ def _renamed(moved: Renamed, source: Found) -> Renamed:
 
 
 async def _standing_at(unify: Unify, call: Call, loc: Loc) -> Found | None:
+    """What has that name now. A name that cannot be is refused here, before the first step."""
     try:
         return await view(unify, call, loc)
     except FileNotFoundError:

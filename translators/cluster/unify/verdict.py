@@ -10,8 +10,8 @@ from ....graph import Gfid, Iatt, LookedUp, Outcome, Space, Xdata, fail
 
 R = TypeVar("R")
 
-ABSENT = frozenset((errno.ENOENT, errno.ESTALE))
-"""What a node says that does not have an object, or not even its directory."""
+ABSENT = frozenset((errno.ENOENT, errno.ESTALE, errno.ENOTDIR))
+"""What a node says that does not have an object, or not even its directory; or its "directory" is a file."""
 
 PARENT_LOCKS = "glusterfs.parent-entrylk"
 

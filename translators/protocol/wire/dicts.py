@@ -79,6 +79,10 @@ _VALUES: dict[int, Callable[[Reader], Any]] = {
 
 def decode(reader: Reader) -> dict[str, Any] | None:
     """gfx_dict; None for the NULL one."""
+    start = reader.position
+    if reader.data[start : start + HEAD.size] == NULL_DICT:
+        reader.position = start + HEAD.size
+        return None
     size, count, pairs = reader.fixed(HEAD)
     if not pairs:
         if size or count > 0:

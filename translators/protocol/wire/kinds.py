@@ -47,9 +47,10 @@ def _name(reader: Reader) -> bytes:
     return checked_name(reader.opaque(reader.end))
 
 
-def _name_or_none(reader: Reader) -> bytes:
+def _looked_up(reader: Reader) -> bytes:
+    """Empty: the object itself is looked up; libgfapi says `.` for that."""
     name = reader.opaque(reader.end)
-    return checked_name(name) if name else name
+    return checked_name(name) if name not in (b"", b".") else b""
 
 
 def _within(limit: int) -> Callable[[Reader], bytes]:
@@ -177,7 +178,7 @@ KINDS: dict[str, Kind] = {
     "entry-lock-command": enum(EntryLockCommand),
     "xattrop-kind": enum(XattropKind),
     "name": Kind(b"", "", opaque, _name),
-    "name?": Kind(b"", "", opaque, _name_or_none),
+    "name?": Kind(b"", "", opaque, _looked_up),
     "entry-name": Kind(b"", "", lambda name: opaque(name or b""), _within(NAME_BYTES_MAX)),
     "target": Kind(b"", "", opaque, _within(TARGET_BYTES_MAX)),
     "label": Kind("", "", lambda label: opaque(text(label or "")), _label),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
+from zlib import crc32
 
 from ....graph import Entry, ProtocolError
 from . import dicts
@@ -14,6 +15,8 @@ from .xdr import WORD, Reader, opaque
 HEAD = Struct(">IQQII")
 """1 for "one more", inode number, offset of the entry behind this one, length of the name, dirent type."""
 END = WORD.pack(0)
+UNKNOWN_INO = 1 << 32
+"""Of an entry whose gfid is not known: a C library skips what has the inode number 0."""
 DOTS = (b".", b"..")
 
 
@@ -23,7 +26,7 @@ def _pack(entries: list[Entry], plus: bool) -> bytes:
         iatt = entry.iatt
         gfid = iatt.gfid if iatt is not None else entry.gfid
         kind = entry.kind or (iatt.mode >> 12 & 0xF if iatt is not None else 0)
-        ino = gfid.ino if gfid is not None else 0
+        ino = gfid.ino if gfid else UNKNOWN_INO | crc32(entry.name)
         parts.append(HEAD.pack(1, ino, entry.offset, len(entry.name), kind) + opaque(entry.name))
         if plus:
             parts.append(iatts.pack(iatt))

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from ....graph import (
+    NULL_GFID,
     Buffer,
     Copied,
     Data,
@@ -42,6 +43,8 @@ Resolve = Callable[[Gfid, int], Fd]
 Values = list[Any]
 
 KINDS = extended(**{"listing": LISTING, "listing-plus": LISTING_PLUS})
+SIGN = 0x80
+"""In the first byte of op_ret: the fop failed."""
 RESULT: Final = Struct(">ii")
 """op_ret and op_errno, with which every reply begins."""
 
@@ -50,6 +53,7 @@ ENOENT_AT_THE_END = errno.ENOENT
 
 ERRNO_MAX = 4096
 OPENING = frozenset(("open", "create", "opendir"))
+LOCKING = frozenset(("lk", "inodelk", "finodelk", "entrylk", "fentrylk"))
 BLOCKING = (LockCommand.WAIT, EntryLockCommand.LOCK)
 
 _COUNTS: dict[type[Any], Callable[[Any], int]] = {
@@ -77,6 +81,7 @@ class Procedure:
         paths = self._request.names[:-1]
         self._getters = [_getter(path, parameters) for path in paths]
         self._makers = [_maker(name, paths) for name in parameters if (name, row.fop) not in _MADE_BY_THE_SERVER]
+        self.locks: Final = row.fop in LOCKING
         self._command_at = parameters.index("command") if "command" in parameters else None
         self.payload: Final = parameters.index("data") if "data" in parameters else None
         self._size_at = paths.index("data.size") if self.payload is not None else 0
@@ -147,17 +152,16 @@ class Procedure:
 
     def _decoded(self, reader: Reader) -> Values:
         """The wire's values, and behind them the bytes that were read and whether this was the end."""
-        op_ret, op_errno = reader.fixed(RESULT)
-        if op_ret < 0:
+        if reader.left and reader.data[reader.position] & SIGN:
+            _, op_errno = reader.fixed(RESULT)
             raise fail(op_errno if 0 < op_errno < ERRNO_MAX else errno.EIO)
-        reader.position -= RESULT.size
         values = self._reply.decode(reader)
         if self.reads:
-            values.append(_payload(reader, op_ret))
+            values.append(_payload(reader, values[0]))
         else:
             values.append(None)
             reader.done()
-        values.append(op_errno == ENOENT_AT_THE_END)
+        values.append(values[1] == ENOENT_AT_THE_END)
         return values
 
 
@@ -213,9 +217,7 @@ def _maker(name: str, paths: Sequence[str]) -> Callable[[Values, Resolve], Any]:
         return lambda values, resolve: resolve(values[gfid], values[number])
     if "parent" in at and "gfid" in at:
         gfid, parent, last = at["gfid"], at["parent"], at["name"]
-        return lambda values, resolve: (
-            Loc(values[gfid], values[parent], values[last]) if values[last] else Loc(values[gfid])
-        )
+        return lambda values, resolve: _looked_up(values[gfid], values[parent], values[last])
     if "parent" in at:
         parent, last = at["parent"], at["name"]
         return lambda values, resolve: Loc(parent=values[parent], name=values[last])
@@ -229,6 +231,12 @@ def _maker(name: str, paths: Sequence[str]) -> Callable[[Values, Resolve], Any]:
         return lambda values, resolve: values[-1]  # the payload
     whole = at[""]
     return lambda values, resolve: values[whole]
+
+
+def _looked_up(gfid: Gfid, parent: Gfid, name: bytes) -> Loc:
+    if name:
+        return Loc(gfid, parent, name)
+    return Loc(gfid if gfid != NULL_GFID else parent)
 
 
 def _field(name: str, procedure: Procedure) -> Callable[[Any], Any] | None:

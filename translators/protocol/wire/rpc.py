@@ -8,7 +8,7 @@ from struct import Struct
 
 import attrs
 
-from ....graph import Buffer, Call, ProtocolError
+from ....graph import Call, ProtocolError
 from .records import mark
 from .xdr import WORD, Reader
 
@@ -185,17 +185,14 @@ def denied(xid: int) -> bytes:
     return REPLY_WORDS.pack(mark(REPLY_WORDS.size - 4), xid, REPLY, DENIED, AUTH_ERROR, BAD_CREDENTIAL)
 
 
-def parse_reply(reader: Reader) -> tuple[int, int]:
-    """(xid, accept status); the result follows in the reader."""
-    words = reader.fixed(REPLY_WORDS)
-    xid, kind, status, _, verifier, accepted = words
-    if kind != REPLY or verifier:
-        raise ProtocolError(f"message type {kind!r} where a reply was due")
-    return xid, accepted if status == 0 else Accept.SYSTEM_ERROR
-
-
-def peek_type(record: Buffer) -> int:
-    """CALL or REPLY."""
-    if len(record) < 8:
-        raise ProtocolError(f"a record of {len(record)} bytes")
-    return int.from_bytes(record[4:8], "big")
+def parse_reply(reader: Reader) -> tuple[int, int, int]:
+    """(xid, CALL or REPLY, accept status) of what a server sends; the result follows in the reader."""
+    xid, kind, status, _, verifier, accepted = reader.fixed(REPLY_WORDS)
+    if kind == REPLY:
+        if verifier:
+            raise ProtocolError("a verifier in a reply")
+        if status:
+            accepted = Accept.SYSTEM_ERROR
+    elif kind != CALL:
+        raise ProtocolError(f"message type {kind}")
+    return xid, kind, accepted

@@ -51,7 +51,7 @@ NAME = "loc.name:name"
 PRE_POST = "pre:iatt? post:iatt?"
 PARENTS = "preparent:iatt? postparent:iatt?"
 MADE = f"iatt:iatt {PARENTS}"
-OLD_AND_NEW = "old.parent:gfid new.parent:gfid"
+OLD_AND_NEW = "old.parent:gfid new.parent:gfid old.name:name new.name:name"
 RENAMED = "iatt:iatt pre_old_parent:iatt? post_old_parent:iatt? pre_new_parent:iatt? post_new_parent:iatt?"
 XATTRS = f"values:xattrs {PRE_POST}"
 RANGE = "offset:offset length:offset"
@@ -67,9 +67,7 @@ ROWS: Final = (
     Row(5, "unlink", f"{PARENT} {NAME} xflags:u32", Removed, PARENTS),
     Row(6, "rmdir", f"{PARENT} xflags:i32 {NAME}", Removed, PARENTS),
     Row(7, "symlink", f"{PARENT} {NAME} umask:u32 target:target", Made, MADE),
-    Row(
-        8, "rename", "old.parent:gfid new.parent:gfid old.name:name new.name:name", Renamed, f"iatt:iatt {OLD_AND_NEW}"
-    ),
+    Row(8, "rename", OLD_AND_NEW, Renamed, RENAMED),
     Row(9, "link", "old.gfid:gfid new.parent:gfid new.name:name", Made, MADE),
     Row(10, "truncate", f"{LOC} size:offset", Changed, PRE_POST),
     Row(11, "open", f"{LOC} flags:open-flags", Acknowledged, "fd:i64"),

@@ -77,7 +77,9 @@ class SparseBytes:
     def punch(self, offset: int, length: int) -> None:
         """Make a hole: whole pages are dropped, the rest zeroed. The size stays."""
         end = min(offset + length, self.size)
-        for page in [page for page in self.pages if page * PAGE < end and (page + 1) * PAGE > offset]:
+        if end <= offset:
+            return
+        for page in [page for page in self.pages if offset < (page + 1) * PAGE and page * PAGE < end]:
             start, stop = max(offset - page * PAGE, 0), min(end - page * PAGE, PAGE)
             if start == 0 and (stop == PAGE or end == self.size):
                 del self.pages[page]

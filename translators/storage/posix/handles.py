@@ -71,10 +71,17 @@ class Handles:
         return place if _target(place) == target else None
 
     def prepare(self, gfid: Gfid) -> bytes:
-        """The handle's name, its folder made if it was not there."""
+        """The handle's name, its folders made if they were not there.
+
+        GlusterFS makes all 256 outer ones when a brick starts; it does not mind that some are missing.
+        """
         name = handle_name(gfid)
         with suppress(FileExistsError):
-            self.disk.mkdir(name[:5], 0o700, dir_fd=self.fd)
+            try:
+                self.disk.mkdir(name[:5], 0o700, dir_fd=self.fd)
+            except FileNotFoundError:
+                self.disk.mkdir(name[:2], 0o700, dir_fd=self.fd)
+                self.disk.mkdir(name[:5], 0o700, dir_fd=self.fd)
         return name
 
     def link(self, gfid: Gfid, dir_fd: int, name: bytes) -> None:

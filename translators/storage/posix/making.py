@@ -3,8 +3,8 @@
 Files, fifos, devices and symlinks are made as their own handle, get their owner, mode, gfid and attributes, and then
 their name: a handle without a name is an object that does not exist. Directories are made aside and moved to their
 place. Where only the kernel can hand something on from the parent (a default ACL, the group of a set-group-id
-directory), or where the file system refuses hard links, the object is made at its name instead: a crash then leaves an
-empty object without a gfid, which the next lookup adopts.
+directory), or where the last step would be refused (hard links, or moving a read-only directory as an ordinary user),
+the object is made at its name instead: a crash then leaves an empty object without a gfid, which the next lookup adopts.
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ class Making:
         self._free_gfid()
         self._keeps_group = bool(brick.disk.fstat(self.parent_fd).st_mode & mode_bits.S_ISGID)
         self._keeps_mode = brick.inherits_acl(self.parent_fd)
-        in_place = self._keeps_group or self._keeps_mode or not (brick.links or self.kind == mode_bits.S_IFDIR)
         try:
-            if in_place:
+            if self._keeps_group or self._keeps_mode or not self._can_be_moved():
                 self._make_in_place()
             elif self.kind == mode_bits.S_IFDIR:
                 self._make_directory()
@@ -71,6 +70,12 @@ class Making:
                 brick.disk.close(self.descriptor)
                 self.descriptor = -1
             raise
+
+    def _can_be_moved(self) -> bool:
+        """An ordinary user may not move a directory that it may not write to."""
+        if self.kind == mode_bits.S_IFDIR:
+            return self.brick.privileged or bool(self.mode & mode_bits.S_IWUSR)
+        return self.brick.links
 
     def _free_gfid(self) -> None:
         """A handle that nothing else leads to is left from a crash: it goes. One in use is an object."""

@@ -14,7 +14,7 @@ from ..name_rules import RESERVED_IN_ROOT
 from . import sidecar
 from .brick import LANDFILL, UNLINKED, Brick
 from .disk_index import DiskIndex
-from .handles import NEW, handle_name
+from .handles import NEW, Handles, handle_name
 from .landfill import purge
 from .metadata import GFID_KEY, InodeMetadata, trusted_allowed
 from .owner import Owner
@@ -138,16 +138,12 @@ def _record_mode(disk: Disk, fd: int, mode: str) -> None:
 
 
 def _make_folders(disk: Disk, fd: int) -> None:
-    there = set(disk.listdir(fd))
-    wanted = [f"{number:02x}" for number in range(256)]
-    wanted += [name.decode() for name in (UNLINKED, LANDFILL, NEW)]
-    for name in wanted:
-        if name not in there:
+    for name in (UNLINKED, LANDFILL, NEW):
+        with suppress(FileExistsError):
             disk.mkdir(name, 0o700, dir_fd=fd)
+    root = Handles(disk, fd).prepare(ROOT_GFID)
     with suppress(FileExistsError):
-        disk.mkdir(handle_name(ROOT_GFID)[:5], 0o700, dir_fd=fd)
-    with suppress(FileExistsError):
-        disk.symlink(b"../../..", handle_name(ROOT_GFID), dir_fd=fd)
+        disk.symlink(b"../../..", root, dir_fd=fd)
 
 
 def _links_work(disk: Disk, fd: int) -> bool:

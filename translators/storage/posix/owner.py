@@ -75,7 +75,8 @@ class Owner:
         data = record.encode(errors="surrogateescape")
         self.disk.pwrite(self.fd, data, 0)
         self.disk.ftruncate(self.fd, len(data))
-        self.disk.fsync(self.fd)
+        if not clean:  # a clean end that the power loss overtakes must not hide that data were lost with it
+            self.disk.fsync(self.fd)
 
 
 def _read(disk: Disk, fd: int) -> Mapping[str, str]:

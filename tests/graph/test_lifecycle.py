@@ -1,0 +1,167 @@
+"""A graph starts children first, stops in reverse, and knows who is up."""
+
+from __future__ import annotations
+
+import errno
+
+import anyio
+import attrs
+import pytest
+
+from tests.graph.leaf import Both, Leaf
+from volgraph.graph import ROOT_LOC, Call, ChildDown, ChildUp, Event, Graph, State, Translator
+from volgraph.graph.graph import DEPTH_MAX
+
+pytestmark = pytest.mark.anyio
+
+
+@attrs.define(eq=False)
+class Pass(Translator):
+    """Leaves everything alone."""
+
+
+async def test_children_start_first_and_stop_last() -> None:
+    log: list[str] = []
+    top = Both("top", (Leaf("a", log=log), Pass("p", (Leaf("b", log=log),))))
+    async with Graph(top) as graph:
+        assert [node.name for node in graph.nodes] == ["a", "b", "p", "top"]
+    assert log == ["start a", "start b", "stop b", "stop a"]
+
+
+async def test_a_failed_start_stops_what_was_started() -> None:
+    log: list[str] = []
+    top = Both("top", (Leaf("a", log=log), Leaf("b", log=log, says="fail")))
+    with pytest.raises(OSError):
+        async with Graph(top):
+            pass
+    assert log == ["start a", "start b", "stop b", "stop a"]
+
+
+async def test_a_shared_child_is_one_node_with_two_parents() -> None:
+    log: list[str] = []
+    shared = Leaf("a", log=log)
+    top = Both("top", (Pass("p", (shared,)), Pass("q", (shared,))))
+    async with Graph(top) as graph:
+        assert [node.name for node in graph.nodes] == ["a", "p", "q", "top"]
+        assert [parent.name for parent in shared.parents] == ["p", "q"]
+        assert {node.state for node in graph.nodes} == {State.UP}
+    assert log == ["start a", "stop a"]
+
+
+async def test_what_a_child_says_becomes_the_state_of_those_that_pass_it_on() -> None:
+    leaf = Leaf("a", says="down")
+    async with Graph(Pass("p", (leaf,))) as graph:
+        await graph.settled(1)
+        assert (graph.top.state, graph.top.down_reason) == (State.DOWN, "says so")
+        leaf.rise(ChildUp(leaf))
+        assert await graph.up(1)
+        leaf.rise(ChildDown(leaf))
+        assert not await graph.up(0)
+
+
+async def test_waiting_for_a_silent_child_ends_after_the_time_given() -> None:
+    async with Graph(Leaf("a", says="nothing")) as graph:
+        with anyio.fail_after(5):
+            await graph.settled(0.01)
+        assert graph.top.state is State.UNKNOWN
+
+
+async def test_a_layer_that_leaves_a_fop_alone_costs_nothing() -> None:
+    leaf = Leaf("a", size=9)
+    top = Pass("p", (Pass("q", (leaf,)),))
+    async with Graph(top):
+        assert top.stat == leaf.stat
+        assert (await top.stat(Call(), ROOT_LOC)).iatt.size == 9
+
+
+async def test_one_door_sees_every_fop_that_is_left_alone() -> None:
+    seen: list[str] = []
+
+    @attrs.define(eq=False)
+    class Door(Translator):
+        def relay(self, fop, *args, **kwargs):  # type: ignore[no-untyped-def]
+            seen.append(fop.__name__)
+            return super().relay(fop, *args, **kwargs)
+
+    async with Graph(Door("d", (Leaf("a"),))) as graph:
+        await graph.top.stat(Call(), ROOT_LOC)
+
+    assert seen == ["stat"]
+
+
+async def test_a_fop_nobody_answers_is_eopnotsupp() -> None:
+    top = Both("top", (Leaf("a"), Leaf("b")))
+    async with Graph(top):
+        for node in (top, *top.children):
+            with pytest.raises(OSError) as caught:
+                await node.lookup(Call(), ROOT_LOC)
+            assert caught.value.errno == errno.EOPNOTSUPP
+
+
+async def test_a_node_is_put_in_and_taken_out_by_relink() -> None:
+    leaf, seen = Leaf("a", size=3), []
+
+    @attrs.define(eq=False)
+    class Seeing(Translator):
+        async def stat(self, call, loc):  # type: ignore[no-untyped-def]
+            seen.append(self.name)
+            return await self.child.stat(call, loc)
+
+    top = Pass("p", (leaf,))
+    async with Graph(top) as graph:
+        top.children = (Seeing("s", (leaf,)),)
+        graph.relink()
+        await top.stat(Call(), ROOT_LOC)
+        top.children = (leaf,)
+        graph.relink()
+        await top.stat(Call(), ROOT_LOC)
+
+        assert seen == ["s"]
+        assert [node.name for node in graph.nodes] == ["a", "p"]
+
+
+async def test_a_translator_opens_once() -> None:
+    leaf = Leaf("a")
+    Graph(leaf)
+    with pytest.raises(OSError) as caught:
+        Graph(leaf)
+    assert caught.value.errno == errno.EBUSY
+
+
+async def test_a_graph_that_is_too_deep_is_refused_before_anything_starts() -> None:
+    node: Translator = Leaf("leaf")
+    for number in range(DEPTH_MAX):
+        node = Pass(f"p{number}", (node,))
+    with pytest.raises(OSError) as caught:
+        async with Graph(node):
+            pass
+    assert caught.value.errno == errno.ELOOP
+
+
+async def test_work_under_way_is_waited_for_and_loops_are_ended() -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        await anyio.sleep(0.01)
+        done.append("work")
+
+    async def loop() -> None:
+        await anyio.sleep_forever()
+
+    async with Graph(Leaf("a")) as graph:
+        graph.tasks.start(work())
+        graph.tasks.start_daemon(loop())
+    assert done == ["work"]
+
+
+def test_events_know_their_direction() -> None:
+    assert {kind.__name__ for kind in Event.__subclasses__() if not kind.rises} == {"ParentUp", "ParentDown"}
+
+
+async def test_find_gives_the_nodes_of_a_class_children_first() -> None:
+    top = Both("top", (Pass("p", (Leaf("a"),)), Leaf("b")))
+    async with Graph(top) as graph:
+        assert [node.name for node in graph.find(Leaf)] == ["a", "b"]
+        assert graph.node("p") is top.children[0]
+        with pytest.raises(KeyError):
+            graph.node("nobody")

@@ -1,0 +1,179 @@
+"""ls, cat, stat, cp, rm, mkdir, mv through `main`, on a mirror of two directories."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from volgraph.command import main
+
+SPEC = """
+volume a
+  type storage/posix
+  option directory ${dir}/a
+end-volume
+volume b
+  type storage/posix
+  option directory ${dir}/b
+end-volume
+volume mirror
+  type cluster/afr
+  subvolumes a b
+end-volume
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "m.vol").write_text(SPEC)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run one command; gives its status, output and complaints."""
+
+    def call(command: str, *arguments: str) -> tuple[int, str, str]:
+        status = main([command, "--set", f"dir={folder}", *arguments])
+        return status, *capfd.readouterr()
+
+    return call
+
+
+def test_a_file_goes_in_is_listed_shown_and_comes_out(run: Run, folder: Path) -> None:
+    (folder / "text").write_text("some text\n")
+
+    assert run("cp", "text", "m.vol:/") == (0, "", "")
+    assert run("ls", "m.vol") == (0, "text\n", "")
+    assert run("ls", "m.vol:/text") == (0, "/text\n", "")
+    assert run("cat", "m.vol:/text") == (0, "some text\n", "")
+    assert run("cp", "m.vol:/text", "back") == (0, "", "")
+    assert (folder / "back").read_text() == (folder / "a/text").read_text() == "some text\n"
+
+
+def test_trees_are_copied_with_r_only_and_into_a_directory_that_is_there(run: Run, folder: Path) -> None:
+    (folder / "t/d").mkdir(parents=True)
+    (folder / "t/d/f").write_text("x")
+    status, _, error = run("cp", "t", "m.vol:/")
+
+    assert (status, error) == (1, "volgraph: t: Is a directory (cp -r copies it)\n")
+    assert run("cp", "-r", "t", "m.vol:/") == (0, "", "")
+    assert run("cp", "-r", "m.vol:/t/d", "out") == (0, "", "")
+    assert (folder / "out/f").read_text() == "x"
+
+
+def test_cp_works_between_two_places_of_volumes(run: Run, folder: Path) -> None:
+    (folder / "text").write_text("x")
+    run("cp", "text", "m.vol:/one")
+
+    assert run("cp", "m.vol:/one", "m.vol:/two") == (0, "", "")
+    assert run("cat", "m.vol:/two")[1] == "x"
+
+
+def test_nothing_is_copied_onto_or_into_itself(run: Run, folder: Path) -> None:
+    (folder / "t/d").mkdir(parents=True)
+    (folder / "t/f").write_text("x")
+    run("cp", "-r", "t", "m.vol:/t")
+
+    for source, target, told in (("/t/f", "/t/f", "/t/f"), ("/t", "/t/d/again", "/t/d/again"), ("/t", "/t/d", "/t/d/t")):
+        status, _, error = run("cp", "-r", f"m.vol:{source}", f"m.vol:{target}")
+        assert (status, error) == (1, f"volgraph: {told}: Invalid argument\n")
+    assert run("cat", "m.vol:/t/f")[1] == "x"
+
+
+def test_directories_are_made_moved_and_removed(run: Run) -> None:
+    assert run("mkdir", "m.vol:/d") == (0, "", "")
+    assert run("mkdir", "m.vol:/d") == (1, "", "volgraph: m.vol:/d: File exists\n")
+    assert run("mkdir", "-p", "m.vol:/d/e/f") == (0, "", "")
+    assert run("mkdir", "-p", "m.vol:/d/e/f") == (0, "", "")
+    assert run("mv", "m.vol:/d/e", "m.vol:/moved") == (0, "", "")
+    assert run("mv", "m.vol:/moved", "m.vol:/d") == (0, "", "")
+    assert run("ls", "m.vol:/d") == (0, "moved\n", "")
+    assert run("rm", "m.vol:/d") == (1, "", "volgraph: m.vol:/d: Is a directory\n")
+    assert run("rm", "-r", "m.vol:/d") == (0, "", "")
+    assert run("rm", "-f", "m.vol:/d") == (0, "", "")
+    assert run("ls", "m.vol:/") == (0, "", "")
+
+
+def test_long_listings_and_stat_tell_the_attributes(run: Run, folder: Path) -> None:
+    (folder / "text").write_text("12345")
+    os.chmod(folder / "text", 0o640)
+    os.utime(folder / "text", ns=(0, 1_000_000_007))
+    run("cp", "text", "m.vol:/text")
+    status, out, _ = run("stat", "m.vol:/text")
+    _, long, _ = run("ls", "-l", "m.vol:/")
+
+    assert status == 0
+    assert stat.filemode(stat.S_IFREG | 0o640) in out
+    assert "size   5 bytes" in out
+    assert ".000000007" in out
+    assert long.startswith("-rw-r-----")
+    assert long.endswith(" text\n")
+
+
+def test_a_name_that_is_no_text_is_printed_as_the_bytes_it_is(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    Path(os.fsdecode(b"odd\xff")).write_text("x")
+    main(["cp", "--set", f"dir={folder}", os.fsdecode(b"odd\xff"), "m.vol:/"])
+    main(["ls", "--set", f"dir={folder}", "m.vol:/"])
+
+    assert capfdbinary.readouterr() == (b"odd\xff\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("cat", "m.vol:/no"), "m.vol:/no: No such file or directory"),
+        (("cat", "m.vol:/"), "m.vol:/: Is a directory"),
+        (("ls", "m.vol:/no/where"), "m.vol:/no/where: No such file or directory"),
+        (("rm", "m.vol:/no"), "m.vol:/no: No such file or directory"),
+        (("mv", "m.vol:/no", "m.vol:/new"), "m.vol:/no: No such file or directory"),
+        (("cp", "m.vol:/no", "here"), "m.vol:/no: No such file or directory"),
+        (("cp", "not-here", "m.vol:/"), "not-here: No such file or directory"),
+        (("cp", "m.vol", "m.vol:/no/where"), "m.vol:/no/where: No such file or directory"),
+        (("ls", "no.vol:/"), "no.vol: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_that_names_it(run: Run, arguments: tuple[str, ...], complaint: str) -> None:
+    assert run(*arguments) == (1, "", f"volgraph: {complaint}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("cat", "m.vol"), "m.vol: write SPEC:/path"),
+        (("cp", "one", "two"), "one of the two must be SPEC:/path"),
+        (("mv", "m.vol:/a", "n.vol:/a"), "mv works within one volume"),
+        (("mv", "m.vol:/a"), "mv takes two"),
+        (("ls", "gluster://host/volume"), "not supported yet"),
+        (("ls", "--plugin", "nowhere:Nothing", "m.vol"), "cannot load nowhere:Nothing"),
+        (("ls", "--set", "dir", "m.vol"), "write NAME=VALUE"),
+        (("ls",), "the following arguments are required"),
+    ],
+)
+def test_a_wrong_command_line_has_status_2_and_a_line_that_says_why(
+    run: Run, arguments: tuple[str, ...], complaint: str
+) -> None:
+    status, out, error = run(*arguments)
+
+    assert (status, out) == (2, "")
+    assert complaint in error
+    assert "Traceback" not in error
+
+
+def test_a_volume_that_is_down_is_one_line_that_says_why(run: Run, folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / name).rmdir()
+    status, out, error = run("ls", "m.vol:/")
+
+    assert (status, out) == (1, "")
+    assert error.startswith("volgraph: mirror is not up: a: ")
+    assert error.count("\n") == 1

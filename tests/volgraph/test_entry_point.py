@@ -1,0 +1,72 @@
+"""A translator of somebody else's package is found by its type name, once the package is installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "examples/plugin"
+SPEC = """
+volume brick
+  type storage/posix
+  option directory {directory}
+end-volume
+volume loud
+  type features/upper
+  subvolumes brick
+end-volume
+"""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder that holds what an installer would put there: the module, and the record of its entry points."""
+    site = tmp_path / "site"
+    record = site / "volgraph_upper-0.1.dist-info"
+    record.mkdir(parents=True)
+    shutil.copy(PACKAGE / "upper.py", site)
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    lines = [
+        f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items())
+        for group, points in project["entry-points"].items()
+    ]
+    (record / "entry_points.txt").write_text("\n".join(lines))
+    return site
+
+
+def volgraph(*arguments: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:
+    paths = [str(path) for path in (site, ROOT) if path is not None]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.run(
+        [sys.executable, "-m", "volgraph", *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_an_installed_type_is_used_by_its_name(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "brick").mkdir()
+    spec = tmp_path / "loud.vol"
+    spec.write_text(SPEC.format(directory=tmp_path / "brick"))
+    (tmp_path / "text").write_text("quiet text\n")
+    copied = volgraph("cp", str(tmp_path / "text"), f"{spec}:/text", site=installed)
+    shown = volgraph("cat", f"{spec}:/text", site=installed)
+    explained = volgraph("explain", "features/upper", site=installed)
+
+    assert (copied.returncode, copied.stderr) == (0, "")
+    assert shown.stdout == "QUIET TEXT\n"
+    assert "Upper-case everything that is read." in explained.stdout
+    assert "readv" in explained.stdout
+
+
+def test_without_the_package_the_type_is_unknown_and_located(tmp_path: Path) -> None:
+    spec = tmp_path / "loud.vol"
+    spec.write_text(SPEC.format(directory=tmp_path))
+    refused = volgraph("check", str(spec))
+
+    assert refused.returncode == 1
+    assert f"{spec}:7:8: unknown type 'features/upper'" in refused.stderr

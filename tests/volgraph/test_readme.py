@@ -1,0 +1,62 @@
+"""The README's code does what the README says, as it is printed there."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS: list[tuple[str, str]] = FENCE.findall((ROOT / "README.md").read_text())
+
+
+def run(command: str, folder: Path) -> str:
+    """Run one shell block where the files of the README lie, with this Python's programs in front."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-ec", command], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_examples_run_exactly_as_printed(tmp_path: Path) -> None:
+    shell = []
+    for kind, text in BLOCKS:
+        if name := re.match(r"# (\S+\.\w+)\n", text):
+            (tmp_path / name[1]).write_text(text)
+        elif kind == "sh":
+            shell.append(text)
+    make, use, plugin = shell
+    run(make, tmp_path)
+    used = run(use, tmp_path)
+
+    assert used.startswith("b'hello, world\\n'\n")
+    assert "mirror.vol: ok, 3 volumes, top mirror" in used
+    assert "└── b (storage/posix)" in used
+    assert "\nhello, world\nhello\nhello.py\n0 healed, 0 pending" in used
+    assert (tmp_path / "a/hello").read_bytes() == (tmp_path / "b/hello").read_bytes() == b"hello, world\n"
+    assert run(plugin, tmp_path) == "HELLO, WORLD\n"
+
+
+def test_the_smallest_programs_are_as_small_as_they_are_said_to_be() -> None:
+    python = [text.splitlines()[1:] for kind, text in BLOCKS if kind == "python"]
+
+    assert [len([line for line in lines if line.strip()]) <= 11 for lines in python] == [True, True]
+    assert len([line for line in python[1] if line.strip()]) <= 10
+
+
+def test_the_entry_point_shown_is_that_of_the_example_package() -> None:
+    (shown,) = (tomllib.loads(text) for kind, text in BLOCKS if kind == "toml")
+    package = tomllib.loads((ROOT / "examples/plugin/pyproject.toml").read_text())
+
+    assert shown["project"]["entry-points"] == package["project"]["entry-points"]
+
+
+def test_every_folder_that_is_named_is_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    named = re.findall(r"`([a-z/]+/)`", text)
+
+    assert "volgraph/" in named
+    assert [name for name in named if not any((above / name).is_dir() for above in (ROOT, ROOT / "translators"))] == []
