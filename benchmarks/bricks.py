@@ -40,7 +40,7 @@ async def posix(scale: Scale) -> Table:
                 ]
                 rows = await compared(scale, comparisons)
                 rows += await compared(
-                    scale.fewer(30), [("create + close", fops.create(stack), *new_files(Path(folder, "bare")), None)]
+                    scale.fewer(60), [("create + close", fops.create(stack), *new_files(Path(folder, "bare")), None)]
                 )
     return Table("storage/posix", "fops of a brick, against bare system calls (CPU time)", "cpu", rows)
 
@@ -65,7 +65,7 @@ async def mirror(scale: Scale) -> Table:
                     ],
                 )
             peer = new_files(Path(folder, "bare-near"), Path(folder, "bare-far"))
-            rows += await compared(scale.fewer(30), [("create + close", fops.create(stack), *peer, None)])
+            rows += await compared(scale.fewer(60), [("create + close", fops.create(stack), *peer, None)])
     about = "an afr of two local bricks, against bare system calls (CPU time)"
     return Table("cluster/afr", about, "cpu", rows)
 

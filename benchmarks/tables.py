@@ -115,7 +115,10 @@ def duration(seconds: float) -> str:
 def as_json(tables: Iterable[Table]) -> list[dict[str, Any]]:
     """All of it, each turn with its seconds per call."""
     return [
-        {**attrs.asdict(table, filter=lambda field, _: field.name != "rows"), "rows": [_row(table, r) for r in table.rows]}
+        {
+            **attrs.asdict(table, filter=lambda field, _: field.name != "rows"),
+            "rows": [_row(table, r) for r in table.rows],
+        }
         for table in tables
     ]
 

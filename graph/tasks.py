@@ -29,7 +29,11 @@ class Tasks:
 
     def __init__(self) -> None:
         self._workers: anyio.abc.TaskGroup | None = None
-        self._daemons: set[anyio.CancelScope] = set()
+        self._daemons: dict[Coroutine[Any, Any, None], anyio.CancelScope | None] = {}
+        """None until its task has begun."""
+        self._new_daemons: list[Coroutine[Any, Any, None]] = []
+        self._wake_starter: Coming[None] = Coming()
+        self._finishing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_tasks: set[asyncio.Task[None]] = set()
         self._working = 0
@@ -39,12 +43,15 @@ class Tasks:
         self._loop = asyncio._get_running_loop()
         self._workers = anyio.create_task_group()
         await self._workers.__aenter__()
+        self._workers.start_soon(self._start_daemons)
         return self
 
     async def finish(self) -> None:
         """End the daemons and wait for the work under way. Nodes are stopped after this, as work still needs them."""
-        for scope in list(self._daemons):
-            scope.cancel()
+        self._finishing = True
+        for scope in self._daemons.values():
+            if scope is not None:
+                scope.cancel()
         with anyio.move_on_after(DRAIN_SECONDS, shield=True):
             while self._working or self._daemons:
                 self._idle = Coming()
@@ -79,20 +86,35 @@ class Tasks:
         return coming
 
     def start_daemon(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a loop that has no end of its own. An error that escapes it closes the graph."""
+        """Run a loop that has no end of its own. An error that escapes it closes the graph.
+
+        May be called anywhere, in a callback of the event loop too, where a task group cannot start anything.
+        """
         if self._workers is None:
             work.close()
             raise RuntimeError("the graph is not open: nothing can be started on it")
-        scope = anyio.CancelScope()
-        self._daemons.add(scope)
-        self._workers.start_soon(self._run_daemon, work, scope)
+        self._daemons[work] = None
+        self._new_daemons.append(work)
+        self._wake_starter.resolve(None)
 
-    async def _run_daemon(self, work: Coroutine[Any, Any, None], scope: anyio.CancelScope) -> None:
+    async def _start_daemons(self) -> None:
+        assert self._workers is not None
+        while True:
+            new, self._new_daemons = self._new_daemons, []
+            for work in new:
+                self._workers.start_soon(self._run_daemon, work)
+            self._wake_starter = Coming()
+            await self._wake_starter
+
+    async def _run_daemon(self, work: Coroutine[Any, Any, None]) -> None:
+        scope = self._daemons[work] = anyio.CancelScope()
+        if self._finishing:
+            scope.cancel()
         try:
             with scope:
                 await work
         finally:
-            self._daemons.discard(scope)
+            del self._daemons[work]
             self._wake_when_idle()
 
     async def _run(self, work: Coroutine[Any, Any, R], coming: Coming[R]) -> None:

@@ -6,35 +6,50 @@ from pathlib import Path
 import pytest
 
 import volgraph
-from volgraph import translators
-from volgraph.graph import Translator
+from volgraph import Graph, Seams, Translator
+from volgraph.testing.network import SimNetwork
+from volgraph.translators import Afr, Client, Memory, Posix, Server, Unify
+
+PORT = 24007
 
 
 def memory(folder: Path) -> Translator:
-    return translators.Memory("m")
+    return Memory("m")
 
 
 def posix(folder: Path) -> Translator:
     (folder / "brick").mkdir()
-    return translators.Posix("p", directory=str(folder / "brick"))
+    return Posix("p", directory=str(folder / "brick"))
 
 
 def mirror(folder: Path) -> Translator:
-    return translators.Afr("mirror", (translators.Memory("a"), translators.Memory("b")))
+    return Afr("mirror", (Memory("a"), Memory("b")))
 
 
-STACKS = {"memory": memory, "posix": posix, "mirror": mirror}
+def unified(folder: Path) -> Translator:
+    return Unify("all", (Memory("a"), Memory("b")), namespace=Memory("names"))
+
+
+def remote(folder: Path) -> Translator:
+    return Client("far", remote_host="server", remote_port=PORT, remote_subvolume="brick")
+
+
+STACKS = {"memory": memory, "posix": posix, "mirror": mirror, "unify": unified, "remote": remote}
 
 
 @pytest.fixture(params=STACKS)
 async def vol(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: str) -> AsyncIterator[volgraph.Volume]:
-    """An empty volume, once over each stack."""
-    async with volgraph.open(STACKS[request.param](tmp_path)) as volume:
-        yield volume
+    """An empty volume, once over each stack. There is a server, too, for the stack that asks for it."""
+    network = SimNetwork(seed=1, delay=(0.0, 0.0))
+    server = Server("server", (Memory("brick"),), listen_port=PORT, auth={"brick": "*"})
+    async with Graph(server, Seams(network=network.at("server"))):
+        top = STACKS[request.param](tmp_path)
+        async with volgraph.open(top, seams=Seams(network=network.at("client"))) as volume:
+            yield volume
 
 
 @pytest.fixture
 async def scratch(anyio_backend: str) -> AsyncIterator[volgraph.Volume]:
     """An empty volume in memory, for what does not depend on the stack."""
-    async with volgraph.open(translators.Memory("m")) as volume:
+    async with volgraph.open(Memory("m")) as volume:
         yield volume

@@ -12,6 +12,7 @@ RESERVED_IN_ROOT = b".glusterfs"
 """The brick's own directory: refused in every fop, and hidden from listings."""
 
 XATTR_NAMESPACES = ("trusted.", "user.", "security.", "system.")
+BOOKKEEPING = frozenset(("trusted.gfid", "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata"))
 XATTR_NAME_BYTES_MAX = 255
 XATTR_VALUE_BYTES_MAX = 65536
 
@@ -40,16 +41,16 @@ def requested_xattrs(call: Call) -> dict[str, bytes]:
     """The xattrs that a new object shall have from the start. EINVAL a value that is not bytes."""
     wanted: dict[str, bytes] = {}
     for key, value in (call.xdata or {}).items():
-        if key.startswith(XATTR_NAMESPACES) and not is_gfid_key(key):
+        if key.startswith(XATTR_NAMESPACES) and not is_bookkeeping(key):
             if not isinstance(value, bytes):
                 raise fail(errno.EINVAL, key)
             wanted[key] = bytes(value)
     return wanted
 
 
-def is_gfid_key(key: str) -> bool:
-    """The xattr that bears an object's identity: hidden from lists, and not changed by setxattr."""
-    return key == "trusted.gfid"
+def is_bookkeeping(key: str) -> bool:
+    """A brick's own xattrs (an object's gfid, its names, ...): no list shows them, no caller sets them."""
+    return key in BOOKKEEPING or key.startswith(("trusted.gfid2path.", "trusted.pgfid."))
 
 
 def check_xattrs(values: Mapping[str, bytes]) -> None:

@@ -167,6 +167,18 @@ async def an_fd_that_was_not_opened_here_stands_for_its_gfid(bench: FopBench) ->
     same(await bench.contents(gfid), b"X123456789", "contents after a write")
 
 
+@contents(brick=True)
+async def an_unlinked_file_is_reached_by_its_gfid_as_long_as_somebody_has_it_open(bench: FopBench) -> None:
+    fd = await bench.created()
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    await bench.top.unlink(bench.call(), at(ROOT_GFID, b"file"))
+    anonymous = bench.new_fd(fd.gfid)
+    same(await read(bench, anonymous), DIGITS, "contents")
+    bench.close(fd)
+    await bench.refuses(errno.ESTALE, bench.top.readv, bench.call(), anonymous, 10, 0)
+    await bench.top.mkdir(bench.making(fd.gfid), at(ROOT_GFID, b"d"), 0o755, 0)
+
+
 # --- opening -------------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +186,12 @@ async def an_fd_that_was_not_opened_here_stands_for_its_gfid(bench: FopBench) ->
 async def opening_what_is_not_there_is_estale(bench: FopBench) -> None:
     gone = bench.new_gfid()
     await bench.refuses(errno.ESTALE, bench.top.open, bench.call(), Loc(gone), os.O_RDONLY, bench.new_fd(gone))
+
+
+@contents(brick=True)
+async def only_files_are_opened(bench: FopBench) -> None:
+    gfid = await bench.symlink()
+    await bench.refuses(errno.ELOOP, bench.top.open, bench.call(), Loc(gfid), os.O_RDONLY, bench.new_fd(gfid))
 
 
 @contents()

@@ -103,6 +103,8 @@ async def the_gfid_is_neither_listed_nor_changed(bench: FopBench) -> None:
     await bench.top.setxattr(bench.call(), Loc(gfid), {"trusted.gfid": bytes(16)})
     same((await bench.top.lookup(bench.call(), at(ROOT_GFID, b"file"))).iatt.gfid, gfid, "gfid")
     same([key for key in await stored(bench, gfid) if "gfid" in key], [], "keys about gfids in the list")
+    await bench.refuses(errno.EPERM, bench.top.removexattr, bench.call(), Loc(gfid), "trusted.gfid")
+    await bench.refuses(errno.EPERM, bench.top.xattrop, bench.call(), Loc(gfid), ADD, {"trusted.gfid": array(1)})
 
 
 # --- xattrop -------------------------------------------------------------------------------------------------------
@@ -189,6 +191,14 @@ async def lookup_answers_the_xattrs_that_its_xdata_asks(bench: FopBench) -> None
     same((every.get("user.colour"), every.get("trusted.mark")), (b"RED", b"1"), "all xattrs")
     found = dict((await bench.top.stat(bench.asking("user.colour"), Loc(gfid))).xdata or {})
     same(found, {"user.colour": b"RED"}, "xdata of stat")
+
+
+@xattrs(needs=Capability.XATTRS, brick=True)
+async def a_pattern_in_xdata_asks_for_every_xattr_like_it(bench: FopBench) -> None:
+    gfid = await bench.file()
+    wanted = {"trusted.mark.a": b"1", "trusted.mark.b": b"2"}
+    await bench.top.setxattr(bench.call(), Loc(gfid), {**wanted, "user.mark.c": b"3"})
+    same(dict((await bench.top.lookup(bench.asking("trusted.mark.*"), Loc(gfid))).xdata or {}), wanted, "xdata")
 
 
 @xattrs(brick=True)

@@ -9,6 +9,7 @@ Each direction of a connection delivers in order, after a seeded delay, in piece
 - `cut`: the connections between two hosts break; both sides hear ECONNRESET, bytes under way are lost.
 - `black_hole`: the connections between two hosts stay open, and nothing passes on them ever again; new ones work.
 - `partition`: nothing passes between two hosts, silently; after `mend` what waited arrives, as with TCP.
+  Either way TCP itself gives up after a while: each side hears ETIMEDOUT after `patience` seconds of silence.
 - `refuse`: a host takes no new connections (ECONNREFUSED).
 """
 
@@ -18,6 +19,7 @@ import errno
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -30,6 +32,8 @@ from .timers import call_later
 from .transcript import note
 
 DELAY_SECONDS: Final = (0.0002, 0.002)
+PATIENCE_SECONDS: Final = 60.0
+"""How long TCP (its keep-alive, its user timeout) bears silence where there should be none."""
 LOOPBACK = frozenset(["localhost", "127.0.0.1", "::1"])
 FIRST_PORT = 49152
 SPOILED = 0xDD
@@ -39,13 +43,17 @@ SPOILED = 0xDD
 class SimNetwork:
     """The wires between all hosts of one simulation. `delay`: least and most seconds of one way."""
 
-    def __init__(self, seed: int, delay: tuple[float, float] = DELAY_SECONDS) -> None:
+    def __init__(
+        self, seed: int, delay: tuple[float, float] = DELAY_SECONDS, patience: float = PATIENCE_SECONDS
+    ) -> None:
         self._rng = random.Random(f"{seed}/network")
         self._delay = delay
+        self._patience = patience
         self._listeners: dict[tuple[str, int], SimListener] = {}
         self._ports = count(FIRST_PORT)
         self._connections: list[tuple[SimConnection, SimConnection]] = []
-        self._apart: set[frozenset[str]] = set()
+        self._apart: dict[frozenset[str], float] = {}
+        """Pairs of hosts between which nothing passes, and since when."""
         self._refusing: set[str] = set()
         self._mended: Coming[None] = Coming()
 
@@ -64,13 +72,15 @@ class SimNetwork:
         """Let nothing pass any more on the connections there are between two hosts, and tell nobody."""
         note(f"black hole {one} {other}")
         for near, far in self._between(one, other):
-            near.swallow()
-            far.swallow()
+            for side in (near, far):
+                side.swallow()
+                call_later(self._patience, partial(side.broken, errno.ETIMEDOUT))
 
     def partition(self, one: str, other: str) -> None:
         """Hold back all that goes between two hosts, new connections too, until `mend`."""
         note(f"partition {one} {other}")
-        self._apart.add(frozenset((one, other)))
+        since = self._apart.setdefault(frozenset((one, other)), anyio.current_time())
+        call_later(self._patience, partial(self._give_up, one, other, since))
 
     def partition_matrix(self, reachable: dict[str, Sequence[str]], servers: Sequence[str]) -> None:
         """For each client, exactly which of the servers it reaches."""
@@ -106,7 +116,7 @@ class SimNetwork:
             self._apart.clear()
             self._refusing.clear()
         else:
-            self._apart.discard(frozenset((one, other)))
+            self._apart.pop(frozenset((one, other)), None)
         mended, self._mended = self._mended, Coming()
         mended.resolve(None)
         for near, far in list(self._connections):
@@ -164,6 +174,13 @@ class SimNetwork:
     def drop_ended(self) -> None:
         """Forget the connections that are over on both sides."""
         self._connections = [pair for pair in self._connections if not (pair[0].over and pair[1].over)]
+
+    def _give_up(self, one: str, other: str, since: float) -> None:
+        """The partition has lasted so long that both ends of each connection drop it."""
+        if self._apart.get(frozenset((one, other))) == since:
+            for near, far in self._between(one, other):
+                near.broken(errno.ETIMEDOUT)
+                far.broken(errno.ETIMEDOUT)
 
     def _between(self, one: str, other: str) -> list[tuple[SimConnection, SimConnection]]:
         hosts = frozenset((one, other))
@@ -240,7 +257,7 @@ class SimConnection:
         self._swallowing = True
         self._arriving.clear()
 
-    def broken(self, code: int, delay: float) -> None:
+    def broken(self, code: int, delay: float = 0.0) -> None:
         if not self.over:
             self._end(fail(code, self.peer), delay)
 

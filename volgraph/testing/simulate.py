@@ -19,13 +19,15 @@ import attrs
 from ..graph import ROOT_GFID, Call, Fd, Gfid, Graph, Loc, Seams, Translator
 from ..translators.cluster.afr import Afr
 from .cluster import Cluster
-from .history import Event, History
+from .history import SECONDS_MAX, Event, History
 from .loop import run
 from .transcript import note
 from .tree import Tree
 from .workload import BLOCK_BYTES, BLOCKS, NAMES, Do, Fault, Step, Workload
 
 CONNECT_SECONDS = 60.0
+GIVE_UP_SECONDS = 10 * SECONDS_MAX
+"""When an operation that does not end (I22) is left behind, so that the others are judged too."""
 HEAL_ROUNDS_MAX = 10
 HEAL_PAUSE_SECONDS = 30.0
 
@@ -95,12 +97,15 @@ async def _heal(graph: Graph) -> str:
     """What could not be healed now, or ""."""
     left = []
     for node in graph.find(Afr):
-        try:
-            report = await node.heal(full=True)
-        except OSError as error:
-            left.append(f"{node.name}: {error}")
-        else:
-            left += [] if report.clean else [f"{node.name}: {report}"]
+        with anyio.move_on_after(GIVE_UP_SECONDS) as limit:
+            try:
+                report = await node.heal(full=True)
+            except OSError as error:
+                left.append(f"{node.name}: {error}")
+            else:
+                left += [] if report.clean else [f"{node.name}: {report}"]
+        if limit.cancelled_caught:
+            left.append(f"{node.name}: the heal does not end")
     return "; ".join(left)
 
 
@@ -125,11 +130,12 @@ class Worker:
         event = Event(self.name, step.do, step.name, anyio.current_time(), step.block, step.target)
         self.events.append(event)
         work: Any = getattr(self, f"_{step.do.value}")
-        try:
-            await work(event)
-        except OSError as error:
-            event.error = errno.errorcode.get(error.errno or 0, str(error))
-        event.returned = anyio.current_time()
+        with anyio.move_on_after(GIVE_UP_SECONDS):
+            try:
+                await work(event)
+            except OSError as error:
+                event.error = errno.errorcode.get(error.errno or 0, str(error))
+            event.returned = anyio.current_time()
         note(str(event))
 
     def _call(self, **xdata: object) -> Call:

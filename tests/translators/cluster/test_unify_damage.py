@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -142,7 +143,7 @@ async def test_a_file_that_only_a_child_has_is_no_part_of_the_volume_and_is_neve
         assert await error_of(bench.find("stray")) == errno.ENOENT
         assert sorted(await bench.entries()) == ["d"]
 
-        assert await error_of(bench.create("stray")) == errno.EIO
+        assert await error_of(bench.create("stray", os.O_RDWR)) == errno.EIO
         assert "/stray" not in bench.disks.namespace.image()
         assert await error_of(bench.mkdir("stray")) == errno.EIO
         assert await error_of(bench.rename("d", "stray")) == errno.ENOTDIR
@@ -195,6 +196,17 @@ async def test_an_empty_namespace_over_children_that_hold_something_is_refused_a
             assert caught.value.errno == errno.EIO
     assert sorted(disks.namespace.image()) == ["/"]
     assert [store.image() for store in disks.children] == before
+
+
+async def test_a_lost_namespace_is_noticed_also_when_the_filled_child_comes_later() -> None:
+    disks = Disks.blank(2)
+    async with unified(disks=disks) as bench:
+        await bench.write("a", b"x")
+    disks.namespace = MemoryStore()
+    async with unified(disks=disks, off=[0]) as bench:
+        assert await bench.entries() == {}
+        bench.gates[0].turn(True)
+        assert await error_of(bench.entries()) == errno.EIO
 
 
 async def test_an_empty_volume_is_no_lost_namespace() -> None:

@@ -11,10 +11,21 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.translators.cluster.unify_bench import Bench, Disks, Plan, breaches, error_of, unified
+from volgraph.graph import ROOT_GFID, Gfid
+from volgraph.translators.cluster.unify.intents import Intent, Unsettled, declare, settle
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=["asyncio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """One loop is enough: nothing here runs at the same time as anything else."""
+    return str(request.param)
+
 
 Step = Callable[[Bench], Awaitable[object]]
 Tree = dict[str, object]
@@ -132,6 +143,12 @@ async def test_a_failure_at_any_fop_leaves_the_tree_before_or_after(change: str)
 
 
 @pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_that_nothing_disturbs_leaves_no_intent(change: str) -> None:
+    disks, _, _ = await run(change, Plan())
+    assert breaches(disks) == []
+
+
+@pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_that_failed_can_be_done_again(change: str) -> None:
     plan = Plan()
     disks, _, error = await run(change, plan)
@@ -184,3 +201,73 @@ async def test_the_same_client_goes_on_when_the_node_that_went_down_is_back(chan
                     gate.turn(True)
             assert await bench.tree() in (before, after), at
         assert breaches(disks) == [], at
+
+
+async def test_an_object_bears_one_intent_at_a_time() -> None:
+    async with unified() as bench:
+        await bench.write("a", b"A")
+        gfid = (await bench.find("a")).gfid
+        first, second = Intent(ROOT_GFID, b"a"), Intent(ROOT_GFID, b"x")
+        await declare(bench.top, gfid, first)
+        with pytest.raises(Unsettled) as caught:
+            await declare(bench.top, gfid, second)
+        assert caught.value.intent == first
+
+
+async def test_an_intent_that_was_settled_meanwhile_is_left_alone_and_so_is_a_newer_one() -> None:
+    async with unified() as bench:
+        await bench.write("a", b"A")
+        gfid = (await bench.find("a")).gfid
+        newer = Intent(ROOT_GFID, b"a")
+        await declare(bench.top, gfid, newer)
+        await settle(bench.top, gfid, Intent(ROOT_GFID, b"x"))
+        with pytest.raises(Unsettled) as caught:
+            await declare(bench.top, gfid, newer)
+        assert caught.value.intent == newer
+
+
+@given(
+    names=st.tuples(st.binary(min_size=1, max_size=255), st.binary(max_size=255)),
+    gfids=st.tuples(*[st.binary(min_size=16, max_size=16).map(Gfid)] * 3),
+)
+def test_an_intent_reads_back_as_it_was_written(names: tuple[bytes, bytes], gfids: tuple[Gfid, Gfid, Gfid]) -> None:
+    intent = Intent(gfids[0], names[0], gfids[1], names[1], gfids[2])
+    assert Intent.decode(intent.encode()) == intent
+
+
+@given(raw=st.binary(max_size=80))
+def test_any_bytes_are_an_intent_or_eio(raw: bytes) -> None:
+    try:
+        assert Intent.decode(raw).encode() == raw
+    except OSError as error:
+        assert error.errno == errno.EIO  # noqa: PT017 (one of two outcomes)
+
+
+async def test_a_mode_that_the_holder_refuses_does_not_show() -> None:
+    async with unified() as bench:
+        await bench.write("a", b"A")
+        bench.plan.seen.clear()
+        await bench.chmod("a", 0o640)
+        bench.plan.at, bench.plan.fate = bench.plan.seen.index(("c0", "setattr")), "refuse"
+        bench.plan.seen.clear()
+        assert await error_of(bench.chmod("a", 0o600)) == errno.EIO
+        assert (await bench.find("a")).mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("length", [256, 70_000])
+async def test_a_name_that_is_too_long_is_refused_and_leaves_no_intent(length: int) -> None:
+    name = "x" * length
+    async with unified() as bench:
+        await bench.write("a", b"A")
+        steps: tuple[Callable[[], Awaitable[object]], ...] = (
+            lambda: bench.create(name),
+            lambda: bench.mkdir(name),
+            lambda: bench.symlink("t", name),
+            lambda: bench.link("a", name),
+            lambda: bench.rename("a", name),
+            lambda: bench.unlink(name),
+        )
+        for step in steps:
+            assert await error_of(step()) == errno.ENAMETOOLONG
+        assert breaches(bench.disks) == []
+        assert await bench.tree() == {"a": b"A"}

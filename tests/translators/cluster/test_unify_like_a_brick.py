@@ -43,7 +43,7 @@ async def do(bench: Paths, what: str, *arguments: object) -> object:
     elif what == "symlink":
         await bench.symlink("target", path)
     elif what == "truncate":
-        await bench.top.truncate(bench.call, Loc((await bench.find(path)).gfid), arguments[1])
+        await bench.top.truncate(bench.call, Loc((await bench.find(path)).gfid), int(str(arguments[1])))
     elif what == "read":
         return await bench.read(path)
     else:

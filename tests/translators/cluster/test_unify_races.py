@@ -164,7 +164,8 @@ async def test_a_change_whose_caller_is_cancelled_runs_to_its_end(what: str) -> 
             await bench.write("a", b"A")
             await bench.write("b", b"B")
             await bench.mkdir("d")
-            before, answered = _modes(disks), []
+            before = _modes(disks)
+            answered: list[object] = []
 
             async def caller(bench: Bench = bench, answered: list[object] = answered) -> None:
                 answered.append(await CUT[what](bench))

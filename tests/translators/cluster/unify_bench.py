@@ -118,7 +118,7 @@ class Paths:
     """Raw fops on any stack, by path relative to the root."""
 
     graph: Graph
-    top: Any
+    top: Translator
     call: Call = attrs.field(factory=lambda: Call(client="test", lk_owner=b"owner000"), kw_only=True)
 
     def requesting(self) -> Call:

@@ -1,4 +1,4 @@
-"""The codec against bytes of a real GlusterFS: decoded, compared field by field, encoded again, compared byte by byte."""
+"""The codec against bytes of a real GlusterFS: decoded, compared by field, encoded again, compared byte by byte."""
 
 import errno
 import stat

@@ -274,6 +274,22 @@ async def test_a_stale_entry_of_the_heal_index_can_be_dropped() -> None:
         refused(errno.EPERM, memory.setxattr, bench.call(), Loc(index), {"trusted.a": b"1"})
 
 
+async def test_an_object_may_be_made_anew_while_somebody_has_the_old_one_open() -> None:
+    async with opened() as (memory, bench):
+        fd = await bench.created()
+        await bench.top.writev(bench.call(), fd, b"OLD", 0)
+        await bench.top.unlink(bench.call(), at(ROOT_GFID, b"file"))
+        again = bench.new_fd(fd.gfid)
+        await bench.top.create(bench.making(fd.gfid), at(ROOT_GFID, b"file"), os.O_RDWR, 0o644, 0, again)
+        await bench.top.writev(bench.call(), again, b"NEW!", 0)
+
+        assert bytes((await bench.top.readv(bench.call(), fd, 10, 0)).data) == b"OLD"
+        assert await bench.contents(fd.gfid) == b"NEW!"
+        bench.close(fd)
+        assert contents(memory)["/file"] == b"NEW!"
+        assert memory.store.pages == 1
+
+
 async def test_an_fd_is_opened_once() -> None:
     async with opened() as (memory, bench):
         gfid = await bench.file()

@@ -194,7 +194,7 @@ async def test_a_read_that_would_wait_goes_to_the_blocking_seam(tmp_path: Path, 
     class Cold(Disk):
         """Nothing is in the page cache."""
 
-        def preadv(self, fd: int, buffers: Any, offset: int, flags: int = 0) -> int:  # type: ignore[override]
+        def preadv(self, fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
             assert flags == os.RWF_NOWAIT
             raise BlockingIOError(errno.EAGAIN, "not cached")
 

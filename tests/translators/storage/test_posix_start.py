@@ -181,7 +181,7 @@ async def test_a_brick_opened_in_the_other_mode_is_refused_with_the_way_to_conve
 
 async def test_without_trusted_attributes_auto_means_sidecar_and_xattr_an_error(tmp_path: Path) -> None:
     class Refusing(Disk):
-        def setxattr(self, *args: object, **more: object) -> None:  # type: ignore[override]
+        def setxattr(self, *args: object, **more: object) -> None:
             raise PermissionError(errno.EPERM, "no")
 
     def seams() -> Seams:

@@ -90,6 +90,21 @@ async def find(unify: Unify, call: Call, loc: Loc) -> Found:
     raise lost(unify, found.gfid)
 
 
+async def standing_at(unify: Unify, call: Call, loc: Loc) -> Found | None:
+    """What has that name now. A name that cannot be is refused here, before the first step."""
+    try:
+        return await view(unify, call, loc)
+    except FileNotFoundError:
+        return None
+
+
+def named_holder(unify: Unify, found: Found) -> Translator:
+    """The holder, if it has the file under the name at hand. EIO."""
+    if found.holder is None or not found.named:
+        raise lost(unify, found.gfid)
+    return found.holder
+
+
 def lost(unify: Unify, gfid: Gfid) -> OSError:
     return fail(errno.EIO, f"{unify.name}: {gfid.text} is in the namespace, but on no child")
 

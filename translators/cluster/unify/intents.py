@@ -7,7 +7,7 @@ then, its writer failed or died in the middle, and the change is settled by what
 - a name made, linked or removed: the name counts exactly if the holder has it; otherwise the namespace drops it;
 - a move: if the namespace has moved the name, storage follows; otherwise nothing has happened.
 
-So storage never has a name that the namespace lacks, and no data is ever dropped on the way.
+So no name and no contents are ever dropped on the way, but those that the change itself was to drop.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Intent:
             raise fail(errno.EIO, "an intent in the namespace is damaged")
         version, parent, old_parent, replaced, length = _HEADER.unpack_from(raw)
         name, old_name = raw[_HEADER.size : _HEADER.size + length], raw[_HEADER.size + length :]
-        if version != _VERSION or not name or len(name) != length:
+        if version != _VERSION or not name or len(name) != length or len(old_name) > NAME_BYTES_MAX:
             raise fail(errno.EIO, "an intent in the namespace is damaged")
         return cls(Gfid(parent), name, Gfid(old_parent), old_name, Gfid(replaced))
 

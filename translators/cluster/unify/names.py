@@ -1,11 +1,10 @@
-"""The fops that make, remove and move names: steps on the namespace and on storage, in an order that loses nothing.
+"""The fops that make and remove names: steps on the namespace and on storage, in an order that loses nothing.
 
 - a new object: first its entry in the namespace, which decides who makes it, then the file on the chosen child;
 - a name that goes: first on the holder, then in the namespace;
-- a directory: made first in the namespace, then on all children; removed first from the children;
-- a move: first in the namespace, then on the holder (a directory: on all children); what it replaces goes last.
+- a directory: made first in the namespace, then on all children; removed first from the children.
 
-So at every moment storage has no name that the namespace lacks. A step that fails is undone where that is safe; what
+So storage never has a name that the namespace lacks (moves: see moving.py). A step that fails is undone where that is safe; what
 is left by a node that goes down in the middle is settled by the next lookup (see intents.py).
 Before the first step it is ENOTCONN if the namespace, a needed holder or, for directories, any child is down.
 """
@@ -15,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -27,14 +26,13 @@ from ....graph import (
     Loc,
     Made,
     Removed,
-    Renamed,
     Translator,
     fail,
     fan_out,
 )
 from .directory_heal import heal_missing
-from .holders import Found, look, lost, view
-from .intents import Intent, declare, finish, transact, undo_move, withdraw
+from .holders import look, lost, named_holder, standing_at, view
+from .intents import Intent, declare, finish, transact, withdraw
 from .lost_namespace import is_empty
 from .verdict import ABSENT, first_error, merged
 
@@ -99,7 +97,7 @@ async def _make(
     try:
         entered = await enter(entering)
     except FileExistsError:
-        await look(unify, call.with_xdata(None), loc)  # what a failure left there is settled first
+        await _settle_there(unify, call, loc)
         raise
     try:
         made = await put(child, call)
@@ -116,22 +114,20 @@ async def _open_existing(unify: Unify, call: Call, loc: Loc, flags: int, mode: i
     found = await view(unify, call.with_xdata(None), loc)
     if found.is_dir:
         raise fail(errno.EISDIR, loc.name)
-    holder = _named_holder(unify, found)
+    holder = named_holder(unify, found)
     made = await holder.create(call, loc, flags & ~os.O_EXCL, mode, umask, fd)
     parent = found.entry.postparent
     return Made(merged(found.entry.iatt, made.iatt), parent, parent, made.xdata)
 
 
 async def mkdir(unify: Unify, call: Call, loc: Loc, mode: int, umask: int) -> Made:
-    plain = call.with_xdata(None)
-
     async def work() -> Made:
         unify.need_everyone()
         gfid = _wanted_gfid(call)
         try:
             made = await unify.namespace.mkdir(call, loc, mode, umask)
         except FileExistsError:
-            await look(unify, plain, loc)
+            await _settle_there(unify, call, loc)
             raise
         copying = call.with_xdata({"gfid-req": gfid})
         outcomes = await fan_out(unify.children, Translator.mkdir, copying, loc, mode, umask)
@@ -161,7 +157,7 @@ async def link(unify: Unify, call: Call, old: Loc, new: Loc) -> Made:
     async def work() -> Made:
         unify.need_namespace()
         plain = call.with_xdata(None)
-        taken = await _standing_at(unify, plain, new)
+        taken = await standing_at(unify, plain, new)
         found = await view(unify, plain, old)
         if found.is_dir:
             raise fail(errno.EPERM, old.name)
@@ -237,89 +233,13 @@ async def rmdir(unify: Unify, call: Call, loc: Loc, xflags: int) -> Removed:
     return await transact(unify, (loc,), work)
 
 
-# --- moving ------------------------------------------------------------------------------------------------------
-
-
-async def rename(unify: Unify, call: Call, old: Loc, new: Loc) -> Renamed:
-    async def work() -> Renamed:
-        unify.need_namespace()
-        plain = call.with_xdata(None)
-        target = await _standing_at(unify, plain, new)
-        source = await view(unify, plain, old)
-        if target is not None and target.gfid == source.gfid:
-            return await unify.namespace.rename(call, old, new)  # two names of one file: nothing to do
-        if source.is_dir or (target is not None and target.is_dir):
-            unify.need_everyone()
-        movers = unify.children if source.is_dir else (_named_holder(unify, source),)
-        unify.need(*movers)
-        if target is not None and target.holder is not None:
-            unify.need(target.holder)
-        return await _move(unify, call, old, new, source, target, movers)
-
-    return await transact(unify, (old, new), work)
-
-
-async def _move(
-    unify: Unify,
-    call: Call,
-    old: Loc,
-    new: Loc,
-    source: Found,
-    target: Found | None,
-    movers: Sequence[Translator],
-) -> Renamed:
-    intent = Intent.move(old, new, NULL_GFID if target is None else target.gfid)
-    await declare(unify, source.gfid, intent)
-    try:
-        moved = await unify.namespace.rename(call, old, new)
-    except OSError:
-        with suppress(OSError):
-            await finish(unify, source.gfid, intent)
-        raise
-    outcomes = await fan_out(movers, Translator.rename, call, old, new)
-    error = first_error(outcomes)
-    if error is not None:
-        if target is None:
-            with suppress(OSError):
-                await undo_move(unify, source.gfid, intent)
-            raise error
-        # What stood there is gone from the namespace: the move can only go on. The data are safe under either name.
-        try:
-            await finish(unify, source.gfid, intent)
-        except OSError:
-            raise error from None
-    elif target is not None and target.named and target.holder is not None and target.holder not in movers:
-        try:
-            await target.holder.unlink(unify.own_call(), new)
-        except OSError:
-            return _renamed(moved, source)  # the intent stays; whoever looks next removes what is left
-    await withdraw(unify, source.gfid)
-    return _renamed(moved, source)
-
-
-def _renamed(moved: Renamed, source: Found) -> Renamed:
-    """The namespace's reply, with the attributes of the file itself."""
-    if source.held is not None:
-        moved.iatt = merged(moved.iatt, source.held.iatt)
-    return moved
-
-
-async def _standing_at(unify: Unify, call: Call, loc: Loc) -> Found | None:
-    """What has that name now. A name that cannot be is refused here, before the first step."""
-    try:
-        return await view(unify, call, loc)
-    except FileNotFoundError:
-        return None
-
-
 # --- what they share ---------------------------------------------------------------------------------------------
 
 
-def _named_holder(unify: Unify, found: Found) -> Translator:
-    """The holder, if it has the file under the name at hand. EIO."""
-    if found.holder is None or not found.named:
-        raise lost(unify, found.gfid)
-    return found.holder
+async def _settle_there(unify: Unify, call: Call, loc: Loc) -> None:
+    """A name that is taken: if only by what a failure left, raise `Unsettled`."""
+    with suppress(FileNotFoundError):
+        await look(unify, call.with_xdata(None), loc)
 
 
 def _wanted_gfid(call: Call) -> Gfid:

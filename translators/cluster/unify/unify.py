@@ -43,7 +43,7 @@ from ....graph import (
     option,
 )
 from ....graph import options as kinds
-from . import attributes, directory_heal, listing, names
+from . import attributes, directory_heal, listing, moving, names
 from .holders import Known, find
 from .intents import settled
 from .lost_namespace import refuse_lost_namespace
@@ -55,6 +55,9 @@ R = TypeVar("R")
 
 FIRST_WORD_SECONDS = 10.0
 """How long a child may keep silent before this node says up or down without it."""
+
+OWN_PID = -6
+"""How bricks know calls that are no application's (wire.md 3)."""
 
 SCHEDULERS = ("rr", "random", "alu", "nufa", "switch")
 SELF_HEAL_OFF = ("off", "no", "false", "disable", "0")
@@ -209,7 +212,7 @@ class Unify(OnePlace):
 
     def own_call(self, xdata: Xdata | None = None) -> Call:
         """A call of this node's own, as a lock owner unlike any other."""
-        return Call(pid=-1, lk_owner=self._owner_salt + next(self._owners).to_bytes(8, "big"), xdata=xdata)
+        return Call(pid=OWN_PID, lk_owner=self._owner_salt + next(self._owners).to_bytes(8, "big"), xdata=xdata)
 
     def without_lone_keys(self, call: Call) -> Call:
         """The same call without the keys that must not go to one child alone."""
@@ -262,7 +265,7 @@ class Unify(OnePlace):
         return self.tasks.start(names.rmdir(self, call, loc, xflags))
 
     def rename(self, call: Call, old: Loc, new: Loc) -> Awaitable[Renamed]:
-        return self.tasks.start(names.rename(self, call, old, new))
+        return self.tasks.start(moving.rename(self, call, old, new))
 
     # --- fops: attributes --------------------------------------------------------------------------------------------
 

@@ -48,9 +48,9 @@ def _name(reader: Reader) -> bytes:
 
 
 def _looked_up(reader: Reader) -> bytes:
-    """Empty: the object itself is looked up; libgfapi says `.` for that."""
+    """Empty: the object itself is looked up. libgfapi says `.` for that, and tells the gfid."""
     name = reader.opaque(reader.end)
-    return checked_name(name) if name not in (b"", b".") else b""
+    return checked_name(name) if name not in (b"", b".") else name
 
 
 def _within(limit: int) -> Callable[[Reader], bytes]:

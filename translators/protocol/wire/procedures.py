@@ -234,9 +234,11 @@ def _maker(name: str, paths: Sequence[str]) -> Callable[[Values, Resolve], Any]:
 
 
 def _looked_up(gfid: Gfid, parent: Gfid, name: bytes) -> Loc:
-    if name:
-        return Loc(gfid, parent, name)
-    return Loc(gfid if gfid != NULL_GFID else parent)
+    if name == b".":
+        if gfid == NULL_GFID:
+            raise fail(errno.EINVAL)
+        name = b""
+    return Loc(gfid, parent, name) if name else Loc(gfid)
 
 
 def _field(name: str, procedure: Procedure) -> Callable[[Any], Any] | None:

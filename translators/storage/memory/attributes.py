@@ -25,7 +25,7 @@ from ....graph import (
     fail,
 )
 from ..heal_index import INDEX_GFID_OF_KEY, index_of
-from ..name_rules import check_xattrs, is_gfid_key, refuse_user_xattrs
+from ..name_rules import check_xattrs, is_bookkeeping, refuse_user_xattrs
 from ..xattrop import join
 from .contents import MemoryContents
 from .sparse import PAGE
@@ -120,7 +120,7 @@ class MemoryAttributes(MemoryContents):
         return self._set_xattrs(self._opened(fd), values, flags)
 
     def _set_xattrs(self, inode: Inode, values: Mapping[str, bytes], flags: int) -> Done[Acknowledged]:
-        wanted = {key: bytes(value) for key, value in values.items() if not is_gfid_key(key)}
+        wanted = {key: bytes(value) for key, value in values.items() if not is_bookkeeping(key)}
         self._check_xattrs(inode, wanted)
         for key in wanted:
             if flags & XATTR_CREATE and key in inode.xattrs:
@@ -137,7 +137,7 @@ class MemoryAttributes(MemoryContents):
         return self._remove_xattr(self._opened(fd), name)
 
     def _remove_xattr(self, inode: Inode, name: str) -> Done[Acknowledged]:
-        if is_gfid_key(name):
+        if is_bookkeeping(name):
             raise fail(errno.EPERM, name)
         if inode.xattrs.pop(name, None) is None:
             raise fail(errno.ENODATA, name)
@@ -158,6 +158,8 @@ class MemoryAttributes(MemoryContents):
         answer: dict[str, bytes] = {}
         wanted: dict[str, bytes] = {}
         for key, sent in values.items():
+            if is_bookkeeping(key):
+                raise fail(errno.EPERM, key)
             stored = inode.xattrs.get(key)
             new = join(kind, stored, sent)
             if any(sent):

@@ -225,18 +225,15 @@ class MemoryNames(MemoryNode):
     # --- opening -----------------------------------------------------------------------------------------------------
 
     def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Done[Acknowledged]:
-        inode = self._object(loc)
-        if inode.is_dir and flags & WRITING:
-            raise fail(errno.EISDIR, loc.gfid)
-        self._open_file(fd, inode, flags)
+        self._open_file(fd, self._object(loc), flags)
         return Done(Acknowledged())
 
     def _open_file(self, fd: Fd, inode: Inode, flags: int) -> None:
-        """O_TRUNC empties a file that is opened for writing."""
-        if inode.is_symlink:
-            raise fail(errno.ELOOP, inode.gfid)
+        """O_TRUNC empties a file that is opened for writing. EISDIR for writing; ELOOP, ENXIO no file."""
+        if inode.is_dir and flags & WRITING:
+            raise fail(errno.EISDIR, inode.gfid)
         if not inode.is_dir and not inode.is_file:
-            raise fail(errno.ENXIO, inode.gfid)
+            raise fail(errno.ELOOP if inode.is_symlink else errno.ENXIO, inode.gfid)
         self._keep_open(fd, inode, flags)
         if flags & os.O_TRUNC and flags & WRITING:
             self.store.pages -= len(inode.contents.pages)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 from typing import Any, ClassVar, Literal
 
 import attrs
@@ -151,9 +152,13 @@ class MemoryNode(Translator):
     def _opened(self, fd: Fd) -> Inode:
         """What an fd stands for; one that was not opened here is anonymous and stands for its gfid."""
         slot: OpenFile | None = fd.slots.get(self)
-        if slot is None or self.state is not UP:
-            return self._by_gfid(fd.gfid)
-        return slot.inode
+        if self.state is not UP:
+            raise fail(errno.ENOTCONN, self.name)
+        if slot is not None:
+            return slot.inode
+        if fd.gfid in self.store.unlinked and fd.gfid not in self.store.inodes:
+            return self.store.unlinked[fd.gfid]
+        return self._by_gfid(fd.gfid)
 
     def _keep_open(self, fd: Fd, inode: Inode, flags: int) -> None:
         if self in fd.slots:
@@ -187,6 +192,8 @@ class MemoryNode(Translator):
             if key.startswith(XATTR_NAMESPACES):
                 if key in inode.xattrs:
                     found[key] = inode.xattrs[key]
+                elif any(sign in key for sign in "*?["):
+                    found |= {name: each for name, each in inode.xattrs.items() if fnmatch.fnmatchcase(name, key)}
             elif key == "list-xattr":
                 found.update(inode.xattrs)
             elif key == COUNT_KEY:

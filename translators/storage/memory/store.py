@@ -130,6 +130,8 @@ class MemoryStore:
         self.root = Inode(ROOT_GFID, Stat(mode_bits.S_IFDIR | 0o755, 2, st_size=PAGE))
         self.root.pin()
         self.inodes: dict[Gfid, Inode] = {ROOT_GFID: self.root}
+        self.unlinked: dict[Gfid, Inode] = {}
+        """Objects without a name that are still open."""
         self.pages = 0
         self.index: dict[str, dict[Gfid, int]] = {index: {} for index in INDEXES}
         """Of each heal index the objects it lists, with their place in its listing."""
@@ -163,6 +165,7 @@ class MemoryStore:
         parent.touch(now_ns)
         if not inode.st.st_nlink:
             del self.inodes[inode.gfid]
+            self.unlinked[inode.gfid] = inode
             for index in self.index.values():
                 index.pop(inode.gfid, None)
             self.free(inode)
@@ -171,7 +174,8 @@ class MemoryStore:
         """Give back the space of an object that has neither a name nor an open fd."""
         if not inode.st.st_nlink and not inode.open_fds:
             self.pages -= len(inode.contents.pages)
-            inode.contents = SparseBytes()
+            if self.unlinked.get(inode.gfid) is inode:
+                del self.unlinked[inode.gfid]
 
     def list_marks(self, inode: Inode) -> None:
         """Bring the heal index in line with an object's xattrs."""
@@ -198,11 +202,13 @@ class MemoryStore:
         """The process is gone: what only an open fd held goes too."""
         for inode in self.inodes.values():
             inode.open_fds = 0
+        self.unlinked.clear()
         self._recount()
 
     def forget_unsynced(self) -> None:
         """The power is gone: every inode falls back to what was pinned last."""
         self.root.restore()
+        self.unlinked.clear()
         self.inodes = {ROOT_GFID: self.root}
         links: dict[Gfid, int] = {}
         rest = [self.root]

@@ -16,7 +16,7 @@ from .disk_index import DiskIndex
 from .handles import NEW, Directories, Handles, handle_name, is_symlink_alone
 from .metadata import InodeMetadata
 from .owner import Owner
-from .places import Found, Where, where
+from .places import Found, Where, itself, where
 
 UNLINKED = b"unlink"
 """Files without a name that are still open stand here, by gfid."""
@@ -70,7 +70,7 @@ class Brick:
         if fd is not None:
             st = self.disk.fstat(fd)
             if st.st_nlink:
-                return Found(gfid, fd, b".", st)
+                return Found(gfid, fd, itself(fd), st)
             self.directories.drop(gfid)  # removed behind our back
             raise fail(errno.ESTALE, gfid.text)
         handle = handle_name(gfid)
@@ -83,7 +83,7 @@ class Brick:
         if not is_symlink_alone(st):
             raise fail(errno.ESTALE, gfid.text)  # its last name was removed: only the handle is left
         fd = self.directory(gfid)
-        return Found(gfid, fd, b".", self.disk.fstat(fd))
+        return Found(gfid, fd, itself(fd), self.disk.fstat(fd))
 
     def _find_without_handle(self, gfid: Gfid) -> Found:
         if gfid == NULL_GFID:
@@ -114,7 +114,7 @@ class Brick:
             st = self.disk.fstat(fd)
             if st.st_dev != self.device:
                 raise fail(errno.EXDEV, gfid.text)
-            if self.metadata.claim(where(fd, b"."), st, place) != (gfid, True):
+            if self.metadata.claim(itself(fd), st, place) != (gfid, True):
                 raise fail(errno.ESTALE, gfid.text)
         except BaseException:
             self.disk.close(fd)
@@ -250,7 +250,7 @@ class Brick:
     def inherits_acl(self, dir_fd: int) -> bool:
         """Whether new objects in a directory take an ACL from it: only the kernel can hand that on."""
         try:
-            self.disk.getxattr(where(dir_fd, b"."), "system.posix_acl_default")
+            self.disk.getxattr(itself(dir_fd), "system.posix_acl_default")
         except OSError as error:
             if error.errno not in _NO_ACL:
                 raise

@@ -60,10 +60,10 @@ class PosixContents(PosixEntries):
         self._check_unopened(fd)
         found = self._found(loc)
         if found.is_dir and not flags & WRITING:
-            descriptor = self.disk.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
+            descriptor = self.disk.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
             self._keep(fd, OpenDirectory(descriptor, found.gfid))
         else:
-            self._keep(fd, self._open_file(found, flags & OPEN_FLAGS))
+            self._keep(fd, self._open_file(call, found, flags & OPEN_FLAGS))
         return Done(Acknowledged())
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ class PosixContents(PosixEntries):
         slot = fd.slots.get(self)
         if slot is not None:
             return self._read(call, slot, size, offset)
-        with self._anonymous(fd, os.O_RDONLY) as slot:
+        with self._anonymous(call, fd, os.O_RDONLY) as slot:
             return self._read(call, slot, size, offset)
 
     def _read(self, call: Call, slot: OpenFile, size: int, offset: int) -> Awaitable[Data]:
@@ -106,7 +106,7 @@ class PosixContents(PosixEntries):
         slot = fd.slots.get(self)
         if slot is not None:
             return self._write(call, slot, data, offset)
-        with self._anonymous(fd, os.O_WRONLY | (fd.flags | flags) & (os.O_APPEND | os.O_SYNC)) as slot:
+        with self._anonymous(call, fd, os.O_WRONLY | (fd.flags | flags) & (os.O_APPEND | os.O_SYNC)) as slot:
             return self._write(call, slot, data, offset)
 
     def _write(self, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Awaitable[Written]:
@@ -165,7 +165,7 @@ class PosixContents(PosixEntries):
     def _resizing(self, call: Call, fd: Fd, change: Callable[[int], None]) -> Done[Changed]:
         slot = fd.slots.get(self)
         if slot is None:
-            with self._anonymous(fd, os.O_WRONLY) as slot:
+            with self._anonymous(call, fd, os.O_WRONLY) as slot:
                 return self._resized(call, slot, change)
         return self._resized(call, slot, change)
 
@@ -192,7 +192,7 @@ class PosixContents(PosixEntries):
     def fsync(self, call: Call, fd: Fd, datasync: int = 0) -> Awaitable[Changed]:
         slot = fd.slots.get(self)
         if slot is None:
-            with self._anonymous(fd, os.O_RDONLY) as slot:
+            with self._anonymous(call, fd, os.O_RDONLY) as slot:
                 return self._synced(call, slot, datasync)
         return self._synced(call, slot, datasync)
 
@@ -203,7 +203,7 @@ class PosixContents(PosixEntries):
     def fsyncdir(self, call: Call, fd: Fd, datasync: int = 0) -> Awaitable[Acknowledged]:
         slot = fd.slots.get(self)
         if slot is None:
-            with self._anonymous(fd, os.O_RDONLY) as slot:
+            with self._anonymous(call, fd, os.O_RDONLY) as slot:
                 return self._names_synced(slot)
         return self._names_synced(slot)
 
@@ -218,7 +218,7 @@ class PosixContents(PosixEntries):
         slot = fd.slots.get(self)
         if slot is not None:
             return Done(Sought(self.disk.lseek(slot.fd, offset, _SEEK[what])))
-        with self._anonymous(fd, os.O_RDONLY) as slot:
+        with self._anonymous(call, fd, os.O_RDONLY) as slot:
             return Done(Sought(self.disk.lseek(slot.fd, offset, _SEEK[what])))
 
     def rchecksum(self, call: Call, fd: Fd, offset: int, length: int) -> Awaitable[Checksums]:
@@ -228,7 +228,7 @@ class PosixContents(PosixEntries):
         slot = fd.slots.get(self)
         if slot is not None:
             return self._elsewhere(slot, _checksums, self.disk, offset, length)
-        with self._anonymous(fd, os.O_RDONLY) as slot:
+        with self._anonymous(call, fd, os.O_RDONLY) as slot:
             return self._elsewhere(slot, _checksums, self.disk, offset, length)
 
     # --- what blocks -------------------------------------------------------------------------------------------------

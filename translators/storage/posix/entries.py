@@ -27,6 +27,7 @@ from ....graph import (
 from ..heal_index import INDEX_OF_GFID
 from ..name_rules import check_name, requested_gfid
 from .brick import Brick
+from .granting import insisting
 from .handles import handle_name
 from .landfill import throw_away
 from .making import Build, Making
@@ -44,6 +45,7 @@ RMDIR_TREE = 1
 class PosixEntries(PosixNode):
     """See `Posix`."""
 
+    @insisting
     def lookup(self, call: Call, loc: Loc) -> Done[LookedUp]:
         """ENODATA: the object was put into the brick from outside, has no gfid, and the call's xdata names none."""
         brick = self.brick
@@ -79,6 +81,7 @@ class PosixEntries(PosixNode):
 
     # --- makers ------------------------------------------------------------------------------------------------------
 
+    @insisting
     def mknod(self, call: Call, loc: Loc, mode: int, rdev: int, umask: int) -> Done[Made]:
         kind = mode_bits.S_IFMT(mode) or mode_bits.S_IFREG
         if kind in (mode_bits.S_IFDIR, mode_bits.S_IFLNK):
@@ -91,6 +94,7 @@ class PosixEntries(PosixNode):
 
         return Done(self._make(call, loc, kind, mode & ~umask & 0o7777, build))
 
+    @insisting
     def mkdir(self, call: Call, loc: Loc, mode: int, umask: int) -> Done[Made]:
         def build(dir_fd: int, name: bytes, mode: int) -> int:
             self.disk.mkdir(name, mode, dir_fd=dir_fd)
@@ -98,6 +102,7 @@ class PosixEntries(PosixNode):
 
         return Done(self._make(call, loc, mode_bits.S_IFDIR, mode & ~umask & 0o7777, build))
 
+    @insisting
     def symlink(self, call: Call, target: bytes, loc: Loc, umask: int) -> Done[Made]:
         def build(dir_fd: int, name: bytes, mode: int) -> int:
             self.disk.symlink(target, name, dir_fd=dir_fd)
@@ -107,6 +112,7 @@ class PosixEntries(PosixNode):
             raise fail(errno.EINVAL, os.fsdecode(loc.name))
         return Done(self._make(call, loc, mode_bits.S_IFLNK, 0o777, build))
 
+    @insisting
     def create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Done[Made]:
         self._check_unopened(fd)
         kept = flags & OPEN_FLAGS & ~os.O_TRUNC
@@ -128,7 +134,7 @@ class PosixEntries(PosixNode):
     def _open_existing(self, call: Call, loc: Loc, found: Found, flags: int, fd: Fd) -> Made:
         if found.gfid == NULL_GFID and not self._adopted(call, found, loc.parent):
             raise fail(errno.ENODATA, os.fsdecode(loc.name))
-        self._keep(fd, self._open_file(found, flags & OPEN_FLAGS))
+        self._keep(fd, self._open_file(call, found, flags & OPEN_FLAGS))
         now = self.brick.at(loc.parent, self._parent(loc), loc.name)
         parent = self._parent_iatt(call, loc.parent, self._parent(loc))
         return Made(now.iatt, parent, parent)
@@ -139,6 +145,7 @@ class PosixEntries(PosixNode):
         found = Making(self.brick, call, loc, parent_fd, kind, mode, build).run()
         return Made(found.iatt, pre, self._parent_iatt(call, loc.parent, parent_fd))
 
+    @insisting
     def link(self, call: Call, old: Loc, new: Loc) -> Done[Made]:
         brick = self.brick
         found = self._found(old)
@@ -154,6 +161,7 @@ class PosixEntries(PosixNode):
 
     # --- takers ------------------------------------------------------------------------------------------------------
 
+    @insisting
     def unlink(self, call: Call, loc: Loc, xflags: int = 0) -> Done[Removed]:
         if loc.parent in INDEX_OF_GFID:
             return Done(self._unlist(loc))
@@ -187,6 +195,7 @@ class PosixEntries(PosixNode):
         index.drop((INDEX_OF_GFID[loc.parent],), gfid)
         return Removed()
 
+    @insisting
     def rmdir(self, call: Call, loc: Loc, xflags: int = 0) -> Done[Removed]:
         """xflags 1: with everything in it."""
         brick = self.brick
@@ -205,6 +214,7 @@ class PosixEntries(PosixNode):
 
     # --- rename ------------------------------------------------------------------------------------------------------
 
+    @insisting
     def rename(self, call: Call, old: Loc, new: Loc) -> Done[Renamed]:
         brick = self.brick
         self._parent(new)  # opens it now, so that both stay open

@@ -24,6 +24,7 @@ from ....graph import (
 )
 from ..heal_index import INDEX_OF_GFID
 from ..name_rules import RESERVED_IN_ROOT
+from .granting import insisting
 from .node import OpenDirectory
 from .xattrs import PosixXattrs
 
@@ -44,6 +45,7 @@ class PosixListing(PosixXattrs):
     names that come and go meanwhile never make another one appear twice, or not at all.
     """
 
+    @insisting
     def opendir(self, call: Call, loc: Loc, fd: Fd) -> Done[Acknowledged]:
         self._check_unopened(fd)
         self._keep(fd, self._open_directory(loc))
@@ -56,13 +58,15 @@ class PosixListing(PosixXattrs):
         found = self._found(loc)
         if not found.is_dir:
             raise fail(errno.ENOTDIR, found.gfid.text)
-        descriptor = self.disk.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
+        descriptor = self.disk.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
         return OpenDirectory(descriptor, found.gfid)
 
+    @insisting
     def readdir(self, call: Call, fd: Fd, size: int, offset: int) -> Done[Entries]:
         with self._directory(fd) as slot:
             return Done(self._list(slot, size, offset, ENTRY_BYTES, self._entry))
 
+    @insisting
     def readdirp(self, call: Call, fd: Fd, size: int, offset: int) -> Done[Entries]:
         """An object put into the brick from outside, that no lookup has given a gfid yet, comes without iatt."""
 

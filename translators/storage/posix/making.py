@@ -4,7 +4,7 @@ Files, fifos, devices and symlinks are made as their own handle, get their owner
 their name: a handle without a name is an object that does not exist. Directories are made aside and moved to their
 place. Where only the kernel can hand something on from the parent (a default ACL, the group of a set-group-id
 directory), or where the last step would be refused (hard links, or moving a read-only directory as an ordinary user),
-the object is made at its name instead: a crash then leaves an empty object without a gfid, which the next lookup adopts.
+the object is made at its name instead: a crash then leaves an empty one without a gfid, which the next lookup adopts.
 """
 
 from __future__ import annotations

@@ -91,6 +91,18 @@ class InodeMetadata:
             new = _path_value(come)
             self._set(at, PATH_PREFIX + xxhash.xxh64_hexdigest(new, seed=0), new)
 
+    # --- modes lent (granting.py): only an ordinary user has to -------------------------------------------------------
+
+    def lend(self, gfid: Gfid, mode: int, wider: int) -> None:
+        """Note that an object's mode is about to be made wider."""
+
+    def lent(self) -> dict[Gfid, tuple[int, int]]:
+        """What is noted: the mode that was, and the wider one."""
+        return {}
+
+    def taken_back(self, gfid: Gfid) -> None:
+        """The mode is as it was."""
+
     # --- extended attributes -----------------------------------------------------------------------------------------
 
     def get(self, gfid: Gfid, at: Where, key: str) -> bytes | None:

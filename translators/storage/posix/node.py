@@ -38,6 +38,7 @@ from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
 from ..lock_table import LockTable
 from ..name_rules import XATTR_NAMESPACES, check_name
 from .brick import Brick, unlinked_name
+from .granting import insisting
 from .metadata import is_bookkeeping
 from .opening import open_brick
 from .places import Found, Place, Where
@@ -218,13 +219,15 @@ class PosixNode(Translator):
             self.brick.closed(slot.gfid)
 
     @contextmanager
-    def _anonymous(self, fd: Fd, flags: int) -> Iterator[OpenFile]:
+    def _anonymous(self, call: Call, fd: Fd, flags: int) -> Iterator[OpenFile]:
         """An fd that was never opened here: the object is opened by its gfid for the one fop."""
         found = self._still_open(fd.gfid) or self.brick.find(fd.gfid)
         if found.is_dir and not flags & (os.O_WRONLY | os.O_RDWR):
-            slot = OpenFile(self.disk.open(b".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd), fd.gfid, flags)
+            slot = OpenFile(
+                self.disk.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd), fd.gfid, flags
+            )
         else:
-            slot = self._open_file(found, flags)
+            slot = self._open_file(call, found, flags)
         try:
             yield slot
         finally:
@@ -239,7 +242,8 @@ class PosixNode(Translator):
         st = self.disk.stat(name, dir_fd=brick.fd, follow_symlinks=False)
         return Found(gfid, brick.fd, name, st, 1)
 
-    def _open_file(self, found: Found, flags: int) -> OpenFile:
+    @insisting
+    def _open_file(self, call: Call, found: Found, flags: int) -> OpenFile:
         """EISDIR; ELOOP, ENXIO what is neither directory nor file is never opened; EACCES."""
         if not found.is_file:
             code = errno.EISDIR if found.is_dir else errno.ELOOP if found.is_symlink else errno.ENXIO
@@ -282,7 +286,7 @@ class PosixNode(Translator):
         return {} if value is None else {key: value}
 
     def _content(self, gfid: Gfid, size: int) -> bytes:
-        with self._anonymous(Fd(gfid), os.O_RDONLY) as slot:
+        with self._anonymous(Call(), Fd(gfid), os.O_RDONLY) as slot:
             return self.disk.pread(slot.fd, size, 0)
 
     def _count(self, gfid: Gfid, key: str, value: object, place: Place | None) -> int | None:

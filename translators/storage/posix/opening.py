@@ -14,11 +14,12 @@ from ..name_rules import RESERVED_IN_ROOT
 from . import sidecar
 from .brick import LANDFILL, UNLINKED, Brick
 from .disk_index import DiskIndex
+from .granting import take_back
 from .handles import NEW, Handles, handle_name
 from .landfill import purge
 from .metadata import GFID_KEY, InodeMetadata, trusted_allowed
 from .owner import Owner
-from .places import where
+from .places import itself
 
 MODE_FILE = b"volgraph.metadata"
 """Says where the brick keeps its metadata: `xattr` or `sidecar`."""
@@ -81,7 +82,7 @@ def _metadata_mode(disk: Disk, directory: str, root_fd: int, fd: int, wanted: st
     recorded = _recorded_mode(disk, root_fd, fd)
     if recorded and wanted not in ("auto", recorded):
         raise fail(errno.EINVAL, f"brick {directory} keeps its metadata as '{recorded}', not as '{wanted}': {CONVERT}")
-    allowed = trusted_allowed(disk, where(fd, b"."))
+    allowed = trusted_allowed(disk, itself(fd))
     if recorded == "xattr" and not allowed:
         raise fail(
             errno.EINVAL,
@@ -108,7 +109,7 @@ def _recorded_mode(disk: Disk, root_fd: int, fd: int) -> str:
         with suppress(FileNotFoundError):
             disk.stat(handle, dir_fd=fd, follow_symlinks=False)
             return "xattr"
-        known = InodeMetadata(disk).get(ROOT_GFID, where(root_fd, b"."), GFID_KEY)
+        known = InodeMetadata(disk).get(ROOT_GFID, itself(root_fd), GFID_KEY)
         return "" if known is None else "xattr"
     try:
         mode = disk.pread(file, 16, 0).decode(errors="replace").strip()
@@ -165,7 +166,7 @@ def _links_work(disk: Disk, fd: int) -> bool:
 
 def _mark_root(brick: Brick, directory: str) -> None:
     """The root's gfid is fixed; a directory with another one lies inside a brick, and is none itself."""
-    at = where(brick.root_fd, b".")
+    at = itself(brick.root_fd)
     known = brick.metadata.get(ROOT_GFID, at, GFID_KEY)
     if known is None:
         brick.metadata.set(ROOT_GFID, at, GFID_KEY, ROOT_GFID)
@@ -176,7 +177,9 @@ def _mark_root(brick: Brick, directory: str) -> None:
 
 
 def _mend(brick: Brick) -> None:
-    """Remove what a crash left: files that were open without a name, and objects half made."""
+    """Set right what a crash left: modes that were lent, files open without a name, objects half made."""
+    for gfid in brick.metadata.lent():
+        take_back(brick, gfid)
     for folder in (UNLINKED, NEW):
         _empty(brick, folder)
     purge(brick)

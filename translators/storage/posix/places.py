@@ -22,12 +22,18 @@ def where(dir_fd: int, name: bytes) -> bytes:
     return b"/proc/self/fd/%d/%s" % (dir_fd, name)
 
 
+def itself(fd: int) -> bytes:
+    """A path to an open directory: unlike `.` below it, it asks for no right to search it."""
+    return b"/proc/self/fd/%d/" % fd
+
+
 @attrs.define(eq=False)
 class Found:
     """An object of the brick, and a place where system calls reach it: `name` below the open directory `dir_fd`.
 
-    A directory is `.` below itself; of others it is the handle, or a name. `gfid` is null where the object was put
-    into the brick from outside and has none yet. `hidden` is 1 where its handle is a hard link, which nobody counts.
+    A directory found by gfid is open, and `name` is the path `itself`; of others it is the handle, or a name.
+    `gfid` is null where the object was put into the brick from outside and has none yet. `hidden` is 1 where its handle
+    is a hard link, which nobody counts.
     """
 
     gfid: Gfid
@@ -38,7 +44,7 @@ class Found:
 
     @property
     def where(self) -> bytes:
-        return where(self.dir_fd, self.name)
+        return self.name if self.name.startswith(b"/") else where(self.dir_fd, self.name)
 
     @property
     def iatt(self) -> Iatt:

@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS objects (
 CREATE TABLE IF NOT EXISTS xattrs (
     gfid BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (gfid, key)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lent (gfid BLOB PRIMARY KEY, mode INTEGER NOT NULL, wider INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -108,6 +109,19 @@ class SidecarMetadata(InodeMetadata):
 
     def _names_changed(self, at: Where, gone: Place | None, come: Place | None) -> None:
         """A row names one place of an object; one with several names has a handle that pins it."""
+
+    # --- modes lent --------------------------------------------------------------------------------------------------
+
+    def lend(self, gfid: Gfid, mode: int, wider: int) -> None:
+        self._do("INSERT OR REPLACE INTO lent VALUES (?, ?, ?)", gfid, mode, wider)
+
+    def lent(self) -> dict[Gfid, tuple[int, int]]:
+        with _os_errors():
+            rows = self._database.execute("SELECT gfid, mode, wider FROM lent").fetchall()
+        return {Gfid(gfid): (mode, wider) for gfid, mode, wider in rows}
+
+    def taken_back(self, gfid: Gfid) -> None:
+        self._do("DELETE FROM lent WHERE gfid = ?", gfid)
 
     # --- extended attributes -----------------------------------------------------------------------------------------
 

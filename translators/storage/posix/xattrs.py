@@ -24,6 +24,7 @@ from ..heal_index import INDEX_GFID_OF_KEY
 from ..name_rules import check_xattrs
 from ..xattrop import join
 from .attributes import PosixAttributes
+from .granting import insisting
 from .metadata import is_bookkeeping
 from .places import Where
 
@@ -51,10 +52,12 @@ class PosixXattrs(PosixAttributes):
             raise fail(errno.ENODATA, name)
         return Xattrs({name: value})
 
+    @insisting
     def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
         found = self._found(loc)
         return Done(self._set(found.gfid, found.where, values, flags))
 
+    @insisting
     def fsetxattr(self, call: Call, fd: Fd, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
         gfid, at = self._object(fd)
         return Done(self._set(gfid, at, values, flags))
@@ -66,10 +69,12 @@ class PosixXattrs(PosixAttributes):
         self.brick.set_xattrs(gfid, at, wanted, flags)
         return Acknowledged()
 
+    @insisting
     def removexattr(self, call: Call, loc: Loc, name: str) -> Done[Acknowledged]:
         found = self._found(loc)
         return Done(self._remove(found.gfid, found.where, name))
 
+    @insisting
     def fremovexattr(self, call: Call, fd: Fd, name: str) -> Done[Acknowledged]:
         gfid, at = self._object(fd)
         return Done(self._remove(gfid, at, name))
