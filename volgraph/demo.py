@@ -4,7 +4,6 @@ of a copy. Every claim that is printed is checked, and the exit status says whet
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import shutil
 import stat as mode_bits
@@ -63,6 +62,7 @@ end-volume
 """
 
 FILES_MAX = 2000
+FILES_MIN = 50
 FILE_BYTES_MAX = 4 << 20
 LEFT_OUT = frozenset(("site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"))
 START_SECONDS = 30.0
@@ -248,9 +248,10 @@ async def _up(volume: Volume, name: str) -> None:
 
 
 def library_files(library: Path, files_max: int) -> list[Path]:
-    """The files of the standard library: no packages of others, no tests, no caches, at most so many."""
+    """The files of the standard library: no packages of others, no tests, no caches; evenly taken if there are more."""
     found = list(_sources(library))
-    return found[:: max(1, math.ceil(len(found) / files_max))]
+    count = min(files_max, len(found))
+    return [found[number * len(found) // count] for number in range(count)]
 
 
 def _sources(library: Path) -> Iterator[Path]:

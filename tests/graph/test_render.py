@@ -36,7 +36,7 @@ def test_a_tree_can_be_drawn_in_ascii_with_words_of_the_caller() -> None:
     )
 
 
-def test_a_graph_of_a_hundred_thousand_levels_is_drawn_without_recursion() -> None:
+def test_a_graph_of_twenty_thousand_levels_is_drawn_without_recursion() -> None:
     top: Translator = Memory("leaf")
     for number in range(20_000):
         top = PassThrough(f"p{number}", (top,))

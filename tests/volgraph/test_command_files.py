@@ -82,7 +82,11 @@ def test_nothing_is_copied_onto_or_into_itself(run: Run, folder: Path) -> None:
     (folder / "t/f").write_text("x")
     run("cp", "-r", "t", "m.vol:/t")
 
-    for source, target, told in (("/t/f", "/t/f", "/t/f"), ("/t", "/t/d/again", "/t/d/again"), ("/t", "/t/d", "/t/d/t")):
+    for source, target, told in (
+        ("/t/f", "/t/f", "/t/f"),
+        ("/t", "/t/d/again", "/t/d/again"),
+        ("/t", "/t/d", "/t/d/t"),
+    ):
         status, _, error = run("cp", "-r", f"m.vol:{source}", f"m.vol:{target}")
         assert (status, error) == (1, f"volgraph: {told}: Invalid argument\n")
     assert run("cat", "m.vol:/t/f")[1] == "x"

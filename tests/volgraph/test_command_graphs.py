@@ -25,6 +25,23 @@ class Named(Translator):
 NotOne = 5
 """
 
+COMMANDS = [
+    "cat",
+    "check",
+    "cp",
+    "demo",
+    "explain",
+    "heal",
+    "ls",
+    "mkdir",
+    "mv",
+    "rm",
+    "serve",
+    "show",
+    "stat",
+    "status",
+]
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -147,7 +164,9 @@ def test_a_plugin_that_is_none_is_a_wrong_command_line(run: Run, tmp_path: Path,
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [(), ("no-such-command",), ("check",), ("show", "--format", "png", "x")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("no-such-command",), ("check",), ("show", "--format", "png", "x"), ("demo", "--files", "1")]
+)
 def test_a_wrong_command_line_has_status_2(run: Run, arguments: tuple[str, ...]) -> None:
     status, out, error = run(*arguments)
 
@@ -159,6 +178,6 @@ def test_help_has_status_0_and_names_every_command(run: Run) -> None:
     status, out, _ = run("--help")
 
     assert status == 0
-    for command in "check show explain ls cat stat cp rm mkdir mv serve status heal demo".split():
+    for command in COMMANDS:
         assert f"\n    {command} " in out
         assert run(command, "--help")[0] == 0

@@ -10,6 +10,7 @@ import anyio
 
 from ...graph import ProtocolError, fail
 from ...graph.network import Network
+from ...graph.seams import Clock
 from .calls import Calls
 from .wire import dicts, handshake, rpc
 from .wire.handshake import Program
@@ -128,7 +129,7 @@ class _Fetcher:
 
 async def fetch_spec(network: Network, host: str, key: str, port: int = PORT, seconds: float = FETCH_SECONDS) -> str:
     """Ask a server (or glusterd) for the spec of a volume. OSError: unreachable, ENOENT, ETIMEDOUT."""
-    calls = Calls(_Fetcher(), anyio.current_time, 0, 0)
+    calls = Calls(_Fetcher(), Clock().monotonic, 0, 0)
     try:
         with anyio.fail_after(seconds):
             await connected(network, host, port, calls)

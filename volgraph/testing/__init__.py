@@ -1,8 +1,8 @@
 """The testing kit: for the author of a translator, and for whoever wants to see what replication promises.
 
-    testing.check(lambda child: Upper("upper", [child]))          # every contract of a translator, one by one
-    history = testing.simulate(tree, workload, faults, seed=7)    # a cluster under virtual time
-    testing.assert_invariants(history)
+testing.check(lambda child: Upper("upper", [child]))          # every contract of a translator, one by one
+history = testing.simulate(tree, workload, faults, seed=7)    # a cluster under virtual time
+testing.assert_invariants(history)
 """
 
 # Not loaded lazily, as all else is: some of these are named as their modules are, and must be bound after them.

@@ -33,7 +33,7 @@ class Gate:
             self.waiting.append((coming, answer))
             return coming
 
-        switch.relay = slow  # type: ignore[method-assign,assignment]
+        switch.relay = slow  # type: ignore[method-assign]
 
     def let_go(self) -> None:
         waiting, self.waiting = self.waiting, []

@@ -84,7 +84,7 @@ async def test_no_leaf_left_is_enotconn() -> None:
 async def test_a_key_of_its_own_is_refused_and_hidden() -> None:
     async with binary_tree() as bench:
         left: Translator = bench.graph.node("left")
-        root = Loc((await bench.mkdir("d")))
+        root = Loc(await bench.mkdir("d"))
         with pytest.raises(OSError) as caught:
             await left.xattrop(Call(), root, XattropKind.ADD_ARRAY, {"trusted.afr.dirty": bytes(12)})
         assert caught.value.errno == errno.EINVAL

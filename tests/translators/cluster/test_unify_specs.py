@@ -70,5 +70,5 @@ def test_other_schedulers_are_refused_where_they_stand() -> None:
 def test_read_only_children_are_read_as_a_list() -> None:
     (top,) = link(parse(spec("option rr.read-only-subvolumes left"))).find(Unify)
     assert top.read_only_subvolumes == ("left",)
-    found = problems(spec("option rr.read-only-subvolumes left, nowhere"))
+    found = problems(spec("option rr.read-only-subvolumes left,nowhere"))
     assert found == [(14, "'nowhere' is no child")]

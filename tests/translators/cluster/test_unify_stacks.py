@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.translators.cluster.unify_bench import Disks, Gate, Paths, breaches
-from volgraph.graph import Graph
+from volgraph.graph import Graph, Translator
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.cluster.unify import Unify
+from volgraph.translators.protocol.client import Client
+from volgraph.translators.protocol.server import Server
 from volgraph.translators.storage.memory import Memory, MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -162,3 +164,25 @@ async def test_a_mirror_hears_that_a_child_of_its_unify_is_back_and_heals_by_its
         gates["right-0"].turn(True)
         await top.crawler.rest()
         assert without_placement(disks_of("left", gates)) == without_placement(disks_of("right", gates))
+
+
+@pytest.mark.parametrize("served", ["the bricks", "the unify"])
+async def test_unify_works_above_and_below_the_wire(served: str) -> None:
+    bricks = [Memory(name) for name in ("names", "left", "right")]
+    exports: list[Translator] = list(bricks)
+    if served == "the unify":
+        exports = [Unify("one", bricks[1:], namespace=bricks[0])]
+    server = Server("server", exports, listen_port=0, auth={export.name: ("*",) for export in exports})
+    async with Graph(server):
+        far = [
+            Client(f"far-{export.name}", remote_host="127.0.0.1", remote_port=server.port, remote_subvolume=export.name)
+            for export in exports
+        ]
+        top = far[0] if served == "the unify" else Unify("one", far[1:], namespace=far[0])
+        async with Graph(top) as graph:
+            assert await graph.up(10)
+            bench = Paths(graph, top)
+            await fill(bench)
+            await change(bench)
+            assert await bench.tree() == AFTER
+    assert breaches(Disks(bricks[0].store, [brick.store for brick in bricks[1:]])) == []

@@ -171,6 +171,18 @@ async def test_a_write_with_o_sync_is_pinned_at_once() -> None:
         assert contents(memory)["/f"] == b"SYNCED"
 
 
+async def test_a_directory_is_listed_whole_after_a_power_loss_however_small_the_pieces() -> None:
+    async with opened() as (memory, bench):
+        for number in range(9):
+            await bench.file(b"%d" % number)
+        await sync_names(bench)
+        memory.crash("synced")
+        memory.restart()
+        await bench.file(b"9")
+
+        assert [entry.name for entry in await bench.listed(size=1)] == [b"%d" % number for number in range(10)]
+
+
 async def test_a_removed_name_comes_back_where_its_removal_was_not_synced() -> None:
     async with opened() as (memory, bench):
         gfid = await bench.file(b"f", b"DATA")

@@ -152,6 +152,7 @@ def test_a_mode_lent_when_the_process_was_killed_is_set_back_at_the_start(direct
 @on_both
 def test_a_file_of_another_owner_is_adopted_without_a_hard_link(directory: Path, backend: str) -> None:
     (directory / "foreign").write_bytes(b"root's")
+    os.link(directory / "foreign", directory / "second name")
 
     async def scenario(directory: Path) -> None:
         async with running(directory) as hand:
@@ -159,6 +160,9 @@ def test_a_file_of_another_owner_is_adopted_without_a_hard_link(directory: Path,
             gfid = (await hand.brick.lookup(call, Loc(parent=ROOT_GFID, name=b"foreign"))).iatt.gfid
             assert gfid == call.asked("gfid-req")
             assert not os.path.lexists(hand.handle(gfid))
+            again = await hand.brick.lookup(hand.call(), Loc(parent=ROOT_GFID, name=b"second name"))
+            assert (again.iatt.gfid, again.iatt.nlink) == (gfid, 2)
+            await hand.brick.unlink(Call(), Loc(parent=ROOT_GFID, name=b"second name"))
             await hand.brick.setxattr(Call(), Loc(gfid), {"trusted.mine": b"1"})
             await hand.brick.rename(
                 Call(), Loc(parent=ROOT_GFID, name=b"foreign"), Loc(parent=ROOT_GFID, name=b"renamed")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import anyio
 import attrs
 
 from ....graph import ROOT_GFID, ROOT_LOC, Call, Coming, Fd, Gfid, Iatt, Loc, Translator, XattropKind
@@ -77,6 +78,7 @@ class Crawler:
     afr: ReplicaSet
     _wanted: bool = attrs.field(init=False, default=False)
     _running: Coming[None] | None = attrs.field(init=False, default=None)
+    _turn: anyio.Lock = attrs.field(init=False, factory=anyio.Lock)
 
     def wake(self) -> None:
         """A child came: heal in the background as soon as all are there."""
@@ -141,7 +143,12 @@ class Crawler:
             raise
 
     async def heal(self, gfid: Gfid | None, full: bool) -> HealReport:
-        """Heal until a pass changes nothing more."""
+        """Heal until a pass changes nothing more. Whoever asks while another heal is under way gets the next turn: two
+        at once would only find each other's locks."""
+        async with self._turn:
+            return await self._heal(gfid, full)
+
+    async def _heal(self, gfid: Gfid | None, full: bool) -> HealReport:
         waiting = {gfid} if gfid is not None else await self.candidates(full)
         outcome: dict[Gfid, tuple[Result, HealItem]] = {}
         for _ in range(PASSES_MAX):

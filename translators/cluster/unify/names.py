@@ -4,8 +4,8 @@
 - a name that goes: first on the holder, then in the namespace;
 - a directory: made first in the namespace, then on all children; removed first from the children.
 
-So storage never has a name that the namespace lacks (moves: see moving.py). A step that fails is undone where that is safe; what
-is left by a node that goes down in the middle is settled by the next lookup (see intents.py).
+So storage never has a name that the namespace lacks (moves: see moving.py). A step that fails is undone where that is
+safe; what is left by a node that goes down in the middle is settled by the next lookup (see intents.py).
 Before the first step it is ENOTCONN if the namespace, a needed holder or, for directories, any child is down.
 """
 

@@ -145,6 +145,8 @@ class Brick:
             if handle is not None:
                 self.handles.remove(gfid)
             self._give_handle(gfid, found)
+        elif handle is None and self._has_name_elsewhere(gfid, st):
+            found.gfid = gfid
         return found
 
     def look(self, parent: Gfid, dir_fd: int, name: bytes) -> Found | None:
@@ -153,6 +155,16 @@ class Brick:
             return self.at(parent, dir_fd, name)
         except FileNotFoundError:
             return None
+
+    def _has_name_elsewhere(self, gfid: Gfid, st: os.stat_result) -> bool:
+        """The sidecar knows one name of an object without a handle; this may be another one."""
+        place = self.metadata.place_of(gfid)
+        if place is None:
+            return False
+        with suppress(OSError):
+            other = self.disk.stat(place[1], dir_fd=self.directory(place[0]), follow_symlinks=False)
+            return (other.st_ino, other.st_dev) == (st.st_ino, st.st_dev)
+        return False
 
     def _alive(self, gfid: Gfid, handle: os.stat_result) -> bool:
         """Another object owns the gfid: the one at hand is a copy of it, made together with its attributes."""
@@ -186,8 +198,7 @@ class Brick:
 
     def adopt(self, found: Found, parent: Gfid, gfid: Gfid) -> bool:
         """Give an object found without a gfid the one asked for; False where another object bears it."""
-        handle = self.handles.stat(gfid)
-        if handle is not None or gfid == NULL_GFID:
+        if not self.gfid_is_free(gfid):
             return False
         place = (parent, found.name)
         self.metadata.record(gfid, found.where, found.st, place)
@@ -197,6 +208,20 @@ class Brick:
         else:
             self._give_handle(gfid, found)
         return True
+
+    def gfid_is_free(self, gfid: Gfid) -> bool:
+        """Whether no object bears it. What a crash left of one that did, a handle or a row, is removed."""
+        if self.handles.stat(gfid) is None and self.metadata.place_of(gfid) is None:
+            return gfid not in self.unlinked
+        try:
+            self.find(gfid)
+        except OSError as error:
+            if error.errno != errno.ESTALE or gfid in self.opens:
+                raise
+            self.handles.remove(gfid)
+            self.metadata.forget(gfid)
+            return True
+        return False
 
     # --- objects that go ---------------------------------------------------------------------------------------------
 

@@ -32,7 +32,6 @@ from ....graph import (
     Loc,
     Sought,
     Written,
-    Xdata,
     fail,
 )
 from ....graph.disk import Disk
@@ -104,35 +103,43 @@ class PosixContents(PosixEntries):
 
     def writev(self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0) -> Awaitable[Written]:
         slot = fd.slots.get(self)
-        if slot is not None:
-            return self._write(call, slot, data, offset)
-        with self._anonymous(call, fd, os.O_WRONLY | (fd.flags | flags) & (os.O_APPEND | os.O_SYNC)) as slot:
-            return self._write(call, slot, data, offset)
+        if slot is None:
+            with self._anonymous(call, fd, os.O_WRONLY | (fd.flags | flags) & (os.O_APPEND | os.O_SYNC)) as slot:
+                return self._write(call, slot, data, offset)
+        return self._write(call, slot, data, offset)
 
     def _write(self, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Awaitable[Written]:
-        answers = self._answers(call, self._iatt_of(slot), slot.fd) if call.xdata else None
+        if call.xdata:
+            return self._write_and_answer(call, slot, data, offset)
         if slot.flags & os.O_SYNC:
-            return self._elsewhere(slot, self._write_now, call, slot, data, offset, answers)
-        return Done(self._write_now(slot.fd, call, slot, data, offset, answers))
+            return self._elsewhere(slot, self._written, call, slot, data, offset)
+        return Done(self._written(slot.fd, call, slot, data, offset))
 
-    def _write_now(
-        self, descriptor: int, call: Call, slot: OpenFile, data: Buffer, offset: int, answers: Xdata | None
-    ) -> Written:
+    def _write_and_answer(self, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Awaitable[Written]:
+        """What the xdata asks is answered as of the time before the write."""
+        before = self._iatt_of(slot)
+        answers = dict(self._answers(call, before, slot.fd) or {})
+        if call.asked(APPEND_KEY) is not None and (slot.flags & os.O_APPEND or offset == before.size):
+            answers[APPEND_KEY] = 1
+
+        def write(descriptor: int) -> Written:
+            written = self._written(descriptor, call, slot, data, offset)
+            written.xdata = answers or None
+            return written
+
+        return self._elsewhere(slot, write) if slot.flags & os.O_SYNC else Done(write(slot.fd))
+
+    def _written(self, descriptor: int, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Written:
         """The kernel appends to a descriptor that is O_APPEND, whatever the offset, and does so atomically."""
         disk = self.disk
-        told = call.attributes or call.xdata
-        pre = disk.fstat(descriptor) if told else None
+        pre = disk.fstat(descriptor) if call.attributes else None
         count = disk.pwrite(descriptor, data, offset)
         if count < len(data):
             count += self._write_rest(descriptor, data, offset, count)
         if pre is None:
             return Written(count)
-        if call.xdata and APPEND_KEY in call.xdata and (slot.flags & os.O_APPEND or offset == pre.st_size):
-            answers = {**(answers or {}), APPEND_KEY: 1}
-        if not call.attributes:
-            return Written(count, xdata=answers)
-        post = disk.fstat(descriptor)
-        return Written(count, Iatt(slot.gfid, pre, slot.hidden), Iatt(slot.gfid, post, slot.hidden), answers)
+        gfid, hidden = slot.gfid, slot.hidden
+        return Written(count, Iatt(gfid, pre, hidden), Iatt(gfid, disk.fstat(descriptor), hidden))
 
     def _write_rest(self, descriptor: int, data: Buffer, offset: int, done: int) -> int:
         """After a short write: go on, and answer what more was written when an error ends it."""

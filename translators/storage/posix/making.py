@@ -54,7 +54,8 @@ class Making:
         with suppress(FileNotFoundError):
             brick.disk.stat(loc.name, dir_fd=self.parent_fd, follow_symlinks=False)
             raise fail(errno.EEXIST, os.fsdecode(loc.name))
-        self._free_gfid()
+        if not brick.gfid_is_free(self.gfid):
+            raise fail(errno.EEXIST, self.gfid.text)
         self._keeps_group = bool(brick.disk.fstat(self.parent_fd).st_mode & mode_bits.S_ISGID)
         self._keeps_mode = brick.inherits_acl(self.parent_fd)
         try:
@@ -76,21 +77,6 @@ class Making:
         if self.kind == mode_bits.S_IFDIR:
             return self.brick.privileged or bool(self.mode & mode_bits.S_IWUSR)
         return self.brick.links
-
-    def _free_gfid(self) -> None:
-        """A handle that nothing else leads to is left from a crash: it goes. One in use is an object."""
-        brick = self.brick
-        if brick.handles.stat(self.gfid) is None and brick.metadata.place_of(self.gfid) is None:
-            return
-        try:
-            brick.find(self.gfid)
-        except OSError as error:
-            if error.errno != errno.ESTALE or self.gfid in brick.opens:
-                raise
-            brick.handles.remove(self.gfid)
-            brick.metadata.forget(self.gfid)
-            return
-        raise fail(errno.EEXIST, self.gfid.text)
 
     def _make_by_handle(self) -> None:
         brick = self.brick
