@@ -40,8 +40,8 @@ def contents(brick: Path, *, is_brick: bool = True) -> Contents:
     found: Contents = {}
     root = os.fsencode(brick)
     for folder, folders, files in os.walk(root):
-        if folder == root and OWN in folders:
-            folders.remove(OWN)
+        if folder == root:
+            folders[:] = [name for name in folders if not name.startswith(OWN)]
         for name in (*folders, *files):
             path = os.path.join(folder, name)
             found[os.path.relpath(path, root)] = _object(path, is_brick)

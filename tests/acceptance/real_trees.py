@@ -4,10 +4,12 @@ The changes are written once, for anything that has the methods of a Volume: so 
 directory (`LocalFiles`), which then says what every brick must hold.
 """
 
+import asyncio
 import os
 import random
 import shutil
 import stat
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Protocol
 
 SIZES = (0, 1, 100, 511, 1000, 3000, 4095, 4096, 4097, 10_000)
 LARGE_SIZES = (65_536, 131_073, 1 << 20, (1 << 20) + 1, 3_000_000)
-MODES = (0o644, 0o600, 0o755, 0o444, 0o640, 0o664, 0o400, 0o4755)
+MODES = (0o644, 0o600, 0o755, 0o444, 0o640, 0o664, 0o400, 0o711)
 DIRECTORY_MODES = (0o755, 0o700, 0o2775, 0o1777)
 ODD_NAMES = (
     b" leading and trailing ",
@@ -271,3 +273,18 @@ class LocalFiles:
 
     async def removexattr(self, path: bytes, name: str) -> None:
         os.removexattr(self.at(path), name)
+
+
+def main(step: str, tree: str, goal: str) -> None:
+    """`python -m tests.acceptance.real_trees fill|change TREE GOAL`: what the plan for TREE says, done at GOAL; so that a
+    mount can be used by a process that may hang."""
+    made, files = plan(Path(tree)), LocalFiles(Path(goal))
+    if step == "fill":
+        shutil.copytree(tree, goal, symlinks=True)
+        asyncio.run(made.prepare(files, b""))
+    else:
+        asyncio.run(made.carry_out(files, b""))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

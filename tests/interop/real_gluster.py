@@ -1,4 +1,5 @@
-"""A real GlusterFS on loopback, in a temporary folder: bricks (`glusterfsd`) and FUSE mounts (`glusterfs`).
+"""A real GlusterFS on loopback, in a temporary folder: bricks (`glusterfsd`), FUSE mounts (`glusterfs`)
+and self-heal daemons (`glustershd`).
 
 Its programs run in the foreground (-N), so that their pids are ours to end, each in its own process group. A
 `Gluster` ends all that it started, in reverse, however its test ends:
@@ -217,6 +218,17 @@ class Mount(Daemon):
             subprocess.run(["umount", "-l", self.path], check=True, capture_output=True, timeout=STOP_SECONDS)
 
 
+@attrs.define(eq=False)
+class HealDaemon(Daemon):
+    """glustershd: heals what the bricks' indices name, as soon as it reaches them all."""
+
+    spec: str
+
+    def start(self) -> None:
+        self.volfile.write_text(self.spec)
+        self.run("glusterfs", "--process-name", "glustershd", "--client-pid=-6")
+
+
 def is_mount_point(path: Path) -> bool:
     """By the kernel's table: a dead mount cannot be asked itself."""
     escaped = str(path).replace("\\", r"\134").replace(" ", r"\040")
@@ -253,6 +265,13 @@ class Gluster:
         self._own(mount)
         mount.start()
         return mount
+
+    def heal_daemon(self, name: str, spec: str) -> HealDaemon:
+        """A running self-heal daemon over a volfile of its own kind."""
+        daemon = HealDaemon(name, self.folder, spec)
+        self._own(daemon)
+        daemon.start()
+        return daemon
 
     def _own(self, daemon: Daemon) -> None:
         """Before it starts: one that fails half-way is ended too."""

@@ -60,7 +60,9 @@ def client_volume(name: str, port: int, remote_subvolume: str, ping_timeout: int
     return volume(name, "protocol/client", options)
 
 
-def replicate_volfile(remotes: Sequence[tuple[int, str]], name: str = "mirror") -> str:
+def replicate_volfile(
+    remotes: Sequence[tuple[int, str]], name: str = "mirror", more: dict[str, Option] | None = None
+) -> str:
     """A replicate over (port, remote subvolume) of each copy; the children are `<name>-client-<n>`."""
     clients = [f"{name}-client-{number}" for number in range(len(remotes))]
     options: dict[str, Option] = {
@@ -68,6 +70,7 @@ def replicate_volfile(remotes: Sequence[tuple[int, str]], name: str = "mirror") 
         "volume-id": "5f0c3a52-9a0b-4d7e-8e64-0a1b2c3d4e5f",
         "granular-entry-heal": "on",
         "use-anonymous-inode": "yes",
+        **(more or {}),
     }
     return "\n".join(
         [
@@ -78,3 +81,17 @@ def replicate_volfile(remotes: Sequence[tuple[int, str]], name: str = "mirror") 
             volume(name, "cluster/replicate", options, *clients),
         ]
     )
+
+
+def heal_daemon_volfile(remotes: Sequence[tuple[int, str]], name: str = "mirror") -> str:
+    """The same replicate in the process that heals."""
+    healing: dict[str, Option] = {
+        "iam-self-heal-daemon": "yes",
+        "self-heal-daemon": "enable",
+        "data-self-heal": "on",
+        "metadata-self-heal": "on",
+        "entry-self-heal": "on",
+        "background-self-heal-count": 0,
+        "node-uuid": "0a1b2c3d-9a0b-4d7e-8e64-5f0c3a524e5f",
+    }
+    return replicate_volfile(remotes, name, healing) + volume("healer", "debug/io-stats", {}, name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import anyio
 
@@ -142,8 +141,10 @@ async def fetch_spec(network: Network, host: str, key: str, port: int = PORT, se
         calls.end("fetched")
 
 
-def reason_of(error: Any) -> str:
+def reason_of(error: OSError | ProtocolError) -> str:
     """One line for people."""
     if isinstance(error, TimeoutError) and error.errno is None:
         return "no answer in time"
-    return str(error.strerror if isinstance(error, OSError) and error.strerror else error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error)

@@ -104,16 +104,23 @@ class Queue:
         self.held.append(lock)
 
     def settle(self) -> list[Lock]:
-        """Grant what can be granted now, the oldest request first; returns the locks newly held."""
+        """Grant what can be granted now, the oldest request first; returns the locks newly held.
+
+        Again until nothing changes: a lock that an owner is granted may free its older request from having to queue.
+        """
         granted: list[Lock] = []
-        still: list[Lock] = []
-        for lock in self.waiting:
-            if next(self.in_the_way(lock, still), None) is None:
-                self.hold(lock)
-                granted.append(lock)
-            else:
-                still.append(lock)
-        self.waiting = still
+        while self.waiting:
+            still: list[Lock] = []
+            for lock in self.waiting:
+                if next(self.in_the_way(lock, still), None) is None:
+                    self.hold(lock)
+                    granted.append(lock)
+                else:
+                    still.append(lock)
+            changed = len(still) < len(self.waiting)
+            self.waiting = still
+            if not changed:
+                break
         return granted
 
     def drop_client(self, client: str) -> list[Lock]:

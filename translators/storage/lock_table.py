@@ -202,8 +202,9 @@ class LockTable:
             self._room_for_one_lock()
             if queue is None:
                 queue = home[gfid] = Queue(home, gfid)
+            before = len(queue.held)
             queue.held.append(lock)
-            self._held += 1
+            self._settle(queue, before)
             return Done(Acknowledged())
         if not wait:
             self._tell_holders(queue, lock)

@@ -85,19 +85,23 @@ class Stacking(RuleBasedStateMachine):
         return any(other.excludes(wanted) for other in ahead)
 
     def grant(self) -> None:
-        ahead: list[Wanted] = []
-        for wanted in self.waiting:
-            if self.blocked(wanted, ahead):
-                ahead.append(wanted)
-            else:
-                self.held.append(wanted)
-        self.waiting = ahead
+        changed = True
+        while changed:
+            ahead: list[Wanted] = []
+            for wanted in self.waiting:
+                if self.blocked(wanted, ahead):
+                    ahead.append(wanted)
+                else:
+                    self.held.append(wanted)
+            changed = len(ahead) < len(self.waiting)
+            self.waiting = ahead
 
     def lock(self, wanted: Wanted, wait: bool) -> None:
         answer = self.wind(wanted, "wait" if wait else "try")
         if not self.blocked(wanted, self.waiting):
             assert not isinstance(answer, int | Coming)
             self.held.append(wanted)
+            self.grant()
         elif wait:
             assert isinstance(answer, Coming)
             wanted.answer = answer

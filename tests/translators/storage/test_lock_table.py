@@ -213,6 +213,20 @@ def test_an_owner_that_holds_there_is_not_queued_behind_those_who_wait_for_it() 
     assert isinstance(inodelk(table, ANN, WRITE, command=WAIT), Done)
 
 
+def test_a_lock_that_an_owner_gets_frees_its_older_request_from_the_queue() -> None:
+    table = LockTable()
+    inodelk(table, ANN, READ, start=9, length=1)
+    assert waits(inodelk(table, BOB, WRITE, command=WAIT))
+    older = inodelk(table, CAT, READ, start=0, length=2, command=WAIT)
+    also_older = inodelk(table, ANN, READ, start=0, length=2, command=WAIT)
+    assert waits(older)
+    assert waits(also_older)
+    inodelk(table, ANN, READ)  # ann holds a part of it, so does not queue; and holds a part of what it asked before
+
+    assert not waits(also_older)
+    assert waits(older)
+
+
 def test_an_unlock_withdraws_a_request_that_still_waits() -> None:
     table = LockTable()
     inodelk(table, ANN, READ)

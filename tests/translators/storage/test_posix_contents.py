@@ -278,6 +278,10 @@ async def test_setattr_changes_what_is_named_and_nothing_else(tmp_path: Path, mo
         assert (await brick.fstat(Call(), fd)).iatt.mtime_ns > 5_000_000_007
         same = (await brick.fstat(Call(), fd)).iatt
         await brick.setattr(Call(), Loc(gfid), NewAttributes(uid=same.uid, gid=same.gid))
+        folder = await hand.dir(b"d")
+        changed = await brick.setattr(Call(), Loc(folder), NewAttributes(mode=0, atime_ns=3, mtime_ns=4))
+        assert changed.post is not None
+        assert (stat.S_IMODE(changed.post.mode), changed.post.atime_ns, changed.post.mtime_ns) == (0, 3, 4)
         brick.release(fd)
         with fails(errno.ESTALE):
             brick.setattr(Call(), Loc(hand.gfid()), NewAttributes(mode=0o600))

@@ -256,6 +256,16 @@ async def test_a_crash_amid_the_rename_of_a_directory_loses_no_gfid(tmp_path: Pa
         assert await hand.find(b"new") == folder
         assert await hand.find(b"f", folder) == inside
         assert (await hand.brick.stat(Call(), Loc(folder))).iatt.is_dir
+    seams.blocking = Pool()
+    seams.blocking.disk = disk
+    async with running(tmp_path, mode, seams) as hand:
+        assert await hand.find(b"new") == folder
+        disk.armed = True
+        with pytest.raises(Crash):
+            hand.brick.rename(Call(), Loc(parent=ROOT_GFID, name=b"new"), Loc(parent=ROOT_GFID, name=b"newer"))
+        disk.armed = False
+    async with running(tmp_path, mode) as hand:
+        assert await hand.find(b"newer") == folder
 
 
 # --- files that were there before -------------------------------------------------------------------------------------

@@ -33,7 +33,10 @@ class Kind:
 
 @attrs.frozen
 class Step:
-    """One struct call for the values from `first` up to `last`, or one value of its own length."""
+    """One struct call for the values from `first` up to `last`, or one value of its own length.
+
+    `packs` count from `first`, `unpacks` from the beginning of the message.
+    """
 
     first: int
     last: int
@@ -72,12 +75,11 @@ class Layout:
         values: list[Any] = []
         for step in self._steps:
             if step.form is None:
-                _, unpack = step.unpacks[0]
-                values.append(unpack(reader))
+                values.append(step.unpacks[0][1](reader))
             else:
                 values += reader.fixed(step.form)
                 for place, unpack in step.unpacks:
-                    values[step.first + place] = unpack(values[step.first + place])
+                    values[place] = unpack(values[place])
         return values
 
     def zeros(self) -> list[Any]:
@@ -106,7 +108,7 @@ def _steps(kinds: Sequence[Kind]) -> Sequence[Step]:
                 last,
                 Struct(">" + "".join(kind.format for _, kind in run)),
                 tuple((place, kind.pack) for place, kind in run if kind.pack is not None),
-                tuple((place, kind.unpack) for place, kind in run if kind.unpack is not None),
+                tuple((first + place, kind.unpack) for place, kind in run if kind.unpack is not None),
             )
         )
         first = last

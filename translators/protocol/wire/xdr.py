@@ -6,6 +6,7 @@ A `Reader` goes once through one record; every length is checked against what is
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as StructError
 from typing import Any
 
 from ....graph import Buffer, ProtocolError
@@ -31,11 +32,12 @@ class Reader:
 
     def fixed(self, form: Struct) -> tuple[Any, ...]:
         start = self.position
-        after = start + form.size
-        if after > self.end:
-            raise ProtocolError(f"{form.size} bytes wanted, {self.end - start} left")
-        self.position = after
-        return form.unpack_from(self.data, start)
+        try:
+            values = form.unpack_from(self.data, start)
+        except StructError:
+            raise ProtocolError(f"{form.size} bytes wanted, {self.end - start} left") from None
+        self.position = start + form.size
+        return values
 
     def word(self) -> int:
         start = self.position

@@ -80,10 +80,10 @@ class MemoryNode(Translator):
         With "synced" the power went as well: only what fsync and fsyncdir have pinned is left.
         """
         self._crashed = True
+        self.rise(ChildDown(self, "crashed"))  # first: nobody who is answered below may find the brick up
         self._forget_process()
         if keep == "synced":
             self.store.forget_unsynced()
-        self.rise(ChildDown(self, "crashed"))
 
     def restart(self) -> None:
         """Come up again after a crash."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import attrs
 
-from ....graph import NULL_GFID, Gfid, Iatt, fail
+from ....graph import NULL_GFID, Gfid, fail
 from ....graph.disk import Disk
 from ..heal_index import INDEXES, index_of, marked
 from .disk_index import DiskIndex
@@ -172,7 +172,8 @@ class Brick:
 
     def _directory_handle_settled(self, gfid: Gfid, found: Found, parent: Gfid) -> bool:
         """Make the handle name this place; False where the gfid belongs to another directory that is alive."""
-        if self.handles.place(gfid) == (parent, found.name):
+        place = (parent, found.name)
+        if self.handles.place(gfid) == place:
             return True
         known: os.stat_result | None = None
         with suppress(OSError):
@@ -181,7 +182,8 @@ class Brick:
             return False
         if known is not None and not known.st_nlink:
             self.directories.drop(gfid)
-        self.handles.point(gfid, (parent, found.name))
+        self.handles.point(gfid, place)
+        self.metadata.after_rename(attrs.evolve(found, gfid=gfid), found.where, place, place)
         return True
 
     def _give_handle(self, gfid: Gfid, found: Found) -> None:
@@ -260,9 +262,6 @@ class Brick:
             self.metadata.forget(gfid)
 
     # --- attributes --------------------------------------------------------------------------------------------------
-
-    def parent_iatt(self, gfid: Gfid, fd: int) -> Iatt:
-        return Iatt(gfid, self.disk.fstat(fd))
 
     def chmod(self, dir_fd: int, name: bytes, mode: int) -> None:
         """Never through a symlink: what is changed is what was opened."""

@@ -26,7 +26,6 @@ from ....graph import (
 )
 from ..heal_index import INDEX_OF_GFID
 from ..name_rules import check_name, requested_gfid
-from .brick import Brick
 from .granting import insisting
 from .handles import handle_name
 from .landfill import throw_away
@@ -217,14 +216,13 @@ class PosixEntries(PosixNode):
     @insisting
     def rename(self, call: Call, old: Loc, new: Loc) -> Done[Renamed]:
         brick = self.brick
-        self._parent(new)  # opens it now, so that both stay open
         old_fd, new_fd = self._parent(old), self._parent(new)
         source = brick.at(old.parent, old_fd, old.name)
         target = brick.look(new.parent, new_fd, new.name)
         pre_old = self._parent_iatt(call, old.parent, old_fd)
         pre_new = self._parent_iatt(call, new.parent, new_fd)
         if target is None or target.st.st_ino != source.st.st_ino:  # two names of one file: nothing to do
-            self._move(brick, source, target, old, new)
+            self._move(source, new_fd, old, new)
             if target is not None:
                 if target.is_dir:
                     brick.bury(target)
@@ -241,15 +239,15 @@ class PosixEntries(PosixNode):
             )
         )
 
-    def _move(self, brick: Brick, source: Found, target: Found | None, old: Loc, new: Loc) -> None:
+    def _move(self, source: Found, new_fd: int, old: Loc, new: Loc) -> None:
         """The handle of a directory is ready before the rename and put into force after it: a rename that fails
         changes nothing, and a crash in between is mended by the next lookup of the name."""
-        place = (new.parent, new.name)
+        brick, place = self.brick, (new.parent, new.name)
         staged = brick.handles.stage(source.gfid, place) if source.is_dir and source.gfid != NULL_GFID else None
         brick.metadata.before_rename(source, place)
         try:
             with _enotempty(new):
-                self.disk.rename(old.name, new.name, src_dir_fd=source.dir_fd, dst_dir_fd=brick.directory(new.parent))
+                self.disk.rename(old.name, new.name, src_dir_fd=source.dir_fd, dst_dir_fd=new_fd)
         except OSError:
             brick.metadata.rename_failed(source)
             if staged is not None:

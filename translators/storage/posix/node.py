@@ -93,7 +93,7 @@ class OpenFile:
 
 @attrs.define(eq=False)
 class OpenDirectory:
-    """An open directory; `names` is what the listing under way shows. `index` names a virtual one (fd is -1)."""
+    """An open directory; `names` is what the listing under way shows. `index` names one of the heal index."""
 
     fd: int
     gfid: Gfid
@@ -105,6 +105,8 @@ class OpenDirectory:
 
 @attrs.define(eq=False)
 class PosixNode(Translator):
+    """See `Posix`."""
+
     directory: str = option(path, help="the brick: a directory of its own on a local file system")
     metadata: str = option(
         one_of("auto", "xattr", "sidecar"),
@@ -223,9 +225,8 @@ class PosixNode(Translator):
         """An fd that was never opened here: the object is opened by its gfid for the one fop."""
         found = self._still_open(fd.gfid) or self.brick.find(fd.gfid)
         if found.is_dir and not flags & (os.O_WRONLY | os.O_RDWR):
-            slot = OpenFile(
-                self.disk.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd), fd.gfid, flags
-            )
+            descriptor = self.disk.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
+            slot = OpenFile(descriptor, fd.gfid, flags)
         else:
             slot = self._open_file(call, found, flags)
         try:
@@ -239,7 +240,10 @@ class PosixNode(Translator):
         if gfid not in brick.unlinked:
             return None
         name = unlinked_name(gfid)
-        st = self.disk.stat(name, dir_fd=brick.fd, follow_symlinks=False)
+        try:
+            st = self.disk.stat(name, dir_fd=brick.fd, follow_symlinks=False)
+        except FileNotFoundError:  # it never had a handle: only those who opened it reach it
+            return None
         return Found(gfid, brick.fd, name, st, 1)
 
     @insisting

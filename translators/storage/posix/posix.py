@@ -28,7 +28,7 @@ class Posix(PosixLocking):
     may do what it asks is for the layers above: as root every fop is allowed, only `access` judges by mode bits.
 
     Times are those of the file system; `trusted.glusterfs.mdata`, where GlusterFS has left it, is neither read nor
-    changed. `trusted.gfid2path.*` is kept true where it exists. mode bits of a symlink and the ctime are never set.
+    changed. `trusted.gfid2path.*` is kept true where it exists. The mode of a symlink and any ctime are never set.
     discard, zerofill, copy_file_range and fallocate that keeps the size answer EOPNOTSUPP.
 
     Locks and the heal index are answered by the brick itself; features/locks and features/index above it do nothing.
