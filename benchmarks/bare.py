@@ -44,6 +44,18 @@ def pwrite(*fds: int) -> Case:
     return Case(run)
 
 
+def pwrite_between_stats(fd: int) -> Case:
+    """What a write with attributes from before and after asks of the kernel."""
+
+    async def run(count: int) -> None:
+        for _ in range(count):
+            os.fstat(fd)
+            os.pwrite(fd, BLOCK, 0)
+            os.fstat(fd)
+
+    return Case(run)
+
+
 def create(folders: Sequence[str]) -> Case:
     """A new file in each folder; all are removed between turns."""
     made: list[str] = []

@@ -34,8 +34,15 @@ async def posix(scale: Scale) -> Table:
                     ("open + close", fops.open_and_close(stack), bare.open_and_close(path), "open + close", BOUND),
                     ("4 KiB read", fops.read(stack), bare.pread(fd), "pread", BOUND),
                     ("4 KiB write", fops.write(stack), bare.pwrite(fd), "pwrite", BOUND),
-                    ("4 KiB read, no attributes", fops.read(stack, terse), bare.pread(fd), "pread", None),
-                    ("4 KiB write, no attributes", fops.write(stack, terse), bare.pwrite(fd), "pwrite", None),
+                    ("4 KiB read, no attributes", fops.read(stack, terse), bare.pread(fd), "pread", BOUND),
+                    ("4 KiB write, no attributes", fops.write(stack, terse), bare.pwrite(fd), "pwrite", BOUND),
+                    (
+                        "4 KiB write, its calls",
+                        fops.write(stack),
+                        bare.pwrite_between_stats(fd),
+                        "fstat pwrite fstat",
+                        None,
+                    ),
                     ("lookup by name", fops.lookup(stack), bare.stat(path), "stat", None),
                 ]
                 rows = await compared(scale, comparisons)

@@ -21,6 +21,7 @@ LOCAL_ROWS = {
         "4 KiB write",
         "4 KiB read, no attributes",
         "4 KiB write, no attributes",
+        "4 KiB write, its calls",
         "lookup by name",
         "create + close",
     ],

@@ -1,4 +1,4 @@
-"""The conformance suite over every brick, and over the layers that hand everything on."""
+"""The conformance suite over every brick, over the layers that hand everything on, and over clusters."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from volgraph.graph import Translator
 from volgraph.testing.conformance import contracts
 from volgraph.testing.contract import Contract
-from volgraph.translators import Index, Locks, Memory, PassThrough, Posix, Trace
+from volgraph.translators import Afr, Index, Locks, Memory, PassThrough, Posix, Trace, Unify
 
 pytestmark = pytest.mark.anyio
 
@@ -25,3 +25,22 @@ STACKS: dict[str, Callable[[Path], Translator]] = {
 @pytest.mark.parametrize("contract", contracts(), ids=str)
 async def test_contract(contract: Contract, stack: str, tmp_path: Path) -> None:
     await contract.prove(STACKS[stack](tmp_path))
+
+
+CLUSTERS: dict[str, Callable[[], Translator]] = {
+    "two-copies": lambda: Afr("mirror", [Memory("a"), Memory("b")]),
+    "three-copies": lambda: Afr("mirror", [Memory("a"), Memory("b"), Memory("c")]),
+    "binary-tree": lambda: Afr("top", [mirror("l"), mirror("r")]),
+    "unify": lambda: Unify("all", [Memory("a"), Memory("b")], namespace=Memory("names")),
+    "unify-over-mirrors": lambda: Unify("all", [mirror("l"), mirror("r")], namespace=mirror("names")),
+}
+
+
+def mirror(name: str) -> Translator:
+    return Afr(name, [Memory(f"{name}{side}") for side in "ab"])
+
+
+@pytest.mark.parametrize("stack", CLUSTERS)
+@pytest.mark.parametrize("contract", contracts(brick=False), ids=str)
+async def test_cluster_contract(contract: Contract, stack: str) -> None:
+    await contract.prove(CLUSTERS[stack]())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
@@ -116,6 +115,7 @@ class Client(Translator):
         (
             *("event-threads", "filter-O_DIRECT", "non-blocking-connect", "clnt-lk-version", "volume-id"),
             *("transport.address-family", "transport.socket.own-thread", "transport.socket.read-fail-log"),
+            *("transport.socket.lowlat", "transport.socket.ssl-*", "rpc-auth.*"),
             *("transport.tcp-user-timeout", "transport.socket.keepalive*", "transport.socket.nodelay"),
             *("testing.*", "dump-dicts", "opversion", "process-name", "fops-version", "volfile-*"),
         )
@@ -182,8 +182,8 @@ class Client(Translator):
     def _introduction(self) -> dict[str, str]:
         """The server keeps fds and locks by process-uuid: one used again would find those of the last connection."""
         said = {
-            "process-uuid": f"CTX_ID:{self._id}-GRAPH_ID:0-PID:{os.getpid():07}-HOST:{socket.gethostname()}"
-            f"-PC_NAME:{self.name}-RECON_NO:-{self._attempts}",
+            "process-uuid": f"CTX_ID:{self._id}-GRAPH_ID:0-PID:{os.getpid():07}-HOST:volgraph"
+            f"-PC_NAME:{self.name}-RECON_NO:-{self._attempts:05}",
             "client-version": "volgraph",
         }
         if self.username is not None:
@@ -287,8 +287,8 @@ class Client(Translator):
                 return
             if isinstance(reply, Made):
                 slot.gfid = reply.iatt.gfid
-            if slot.released and self._session is not None:
-                release(self._session, slot)
+            if slot.released and self._calls is not None:
+                release(self._calls, slot)
             coming.resolve(reply)
 
         pending.when_settled(answered)

@@ -108,7 +108,7 @@ class Server(Translator):
             *("auth.login.*.ssl-allow", "strict-auth-accept", "rpc.outstanding-rpc-limit", "rpc-auth.*"),
             *("transport.address-family", "transport.tcp-user-timeout", "transport.listen-backlog"),
             *("transport.socket.keepalive*", "transport.socket.nodelay", "transport.socket.own-thread"),
-            *("transport.socket.listen-backlog", "transport.socket.read-fail-log"),
+            *("transport.socket.listen-backlog", "transport.socket.read-fail-log", "transport.socket.ssl-*"),
         )
     )
 

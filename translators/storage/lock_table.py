@@ -202,9 +202,10 @@ class LockTable:
             self._room_for_one_lock()
             if queue is None:
                 queue = home[gfid] = Queue(home, gfid)
-            before = len(queue.held)
             queue.held.append(lock)
-            self._settle(queue, before)
+            self._held += 1
+            if queue.waiting:
+                self._settle(queue, len(queue.held))
             return Done(Acknowledged())
         if not wait:
             self._tell_holders(queue, lock)

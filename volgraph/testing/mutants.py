@@ -99,7 +99,7 @@ MUTANTS = (
         "F01",
         "a write is acked though post-op missed quorum",
         acks_without_post_op_quorum,
-        functools.partial(sweep, majority, WRITEV, 3, faults_max=3, stop_at_first=True),
+        functools.partial(sweep, majority, WRITEV, 3, faults_max=2, stop_at_first=True),
     ),
     Mutant(
         "F10",

@@ -282,6 +282,7 @@ async def test_setattr_changes_what_is_named_and_nothing_else(tmp_path: Path, mo
         changed = await brick.setattr(Call(), Loc(folder), NewAttributes(mode=0, atime_ns=3, mtime_ns=4))
         assert changed.post is not None
         assert (stat.S_IMODE(changed.post.mode), changed.post.atime_ns, changed.post.mtime_ns) == (0, 3, 4)
+        await brick.rmdir(Call(), Loc(parent=ROOT_GFID, name=b"d"))
         brick.release(fd)
         with fails(errno.ESTALE):
             brick.setattr(Call(), Loc(hand.gfid()), NewAttributes(mode=0o600))

@@ -192,6 +192,7 @@ async def test_the_mode_is_the_one_asked_for_less_the_callers_umask(
         assert stat.S_ISFIFO(fifo.iatt.mode)
         assert (await brick.writev(Call(), fd, b"x", 0)).count == 1
         brick.release(fd)
+        await brick.rmdir(Call(), Loc(parent=ROOT_GFID, name=b"d"))
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root, to give files away")

@@ -128,6 +128,10 @@ def test_healing_writes_what_modes_forbid_and_leaves_the_modes_as_they_were(dire
             assert brick.brick.metadata.lent() == {}
             with fails(errno.EACCES):
                 brick.writev(Call(pid=1), Fd(file), b"x", 0)
+            with fails(errno.EACCES):
+                brick.rmdir(Call(pid=1), Loc(parent=folder, name=b"moved"))
+            await brick.rmdir(HEAL, Loc(parent=folder, name=b"moved"))
+            assert await hand.names(folder) == []
 
     as_user(backend, scenario, directory)
 

@@ -74,7 +74,8 @@ async def _refresh(afr: ReplicaSet, call: Call, gfid: Gfid) -> InodeState:
     outcomes = await look(afr, call, Loc(gfid))
     copies = copies_of(afr.keys, outcomes)
     if not copies:
-        raise combined_error(list(outcomes.values()))
+        error = combined_error(list(outcomes.values()))
+        raise fail(errno.ESTALE, gfid.text) if error.errno == errno.ENOENT else error
     if not afr.quorum.met({child for child, outcome in outcomes.items() if outcome.errno != errno.ENOTCONN}):
         raise fail(errno.ENOTCONN, f"{afr.name}: too few children answer")
     state = InodeState(generation, _alike(copies))

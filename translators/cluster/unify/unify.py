@@ -229,7 +229,12 @@ class Unify(OnePlace):
         if place is not None:
             return place, loc.gfid
         plain, loc = call.with_xdata(None), loc if loc.gfid == NULL_GFID else Loc(loc.gfid)
-        found = await settled(self, lambda: find(self, plain, loc))
+        try:
+            found = await settled(self, lambda: find(self, plain, loc))
+        except FileNotFoundError as error:
+            if loc.named:
+                raise
+            raise fail(errno.ESTALE, loc.gfid.text) from error
         return found.holder or self.namespace, found.gfid
 
     # --- fops: names. What takes several steps runs in the graph's tasks: cancelling the caller does not cut it short

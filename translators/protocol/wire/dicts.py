@@ -94,8 +94,8 @@ def decode(reader: Reader) -> dict[str, Any] | None:
     values: dict[str, Any] = {}
     for _ in range(pairs):
         key = reader.opaque(KEY_BYTES_MAX)
-        if len(key) < 2 or key[-1]:
-            raise ProtocolError("a key that does not end in NUL")
+        if len(key) < 2 or key.find(b"\0") != len(key) - 1:
+            raise ProtocolError("a key that does not end in its only NUL")
         read = _VALUES.get(reader.word())
         if read is None:
             raise ProtocolError("a value of an unknown type")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
+from socket import gethostname
 
 import attrs
 
@@ -28,6 +30,9 @@ from .granting import insisting
 from .metadata import is_bookkeeping
 from .places import Where
 
+PATHINFO = "trusted.glusterfs.pathinfo"
+"""Asked of the root: where this brick is. A healer of GlusterFS only crawls bricks of its own host."""
+
 
 @attrs.define(eq=False)
 class PosixXattrs(PosixAttributes):
@@ -47,6 +52,8 @@ class PosixXattrs(PosixAttributes):
             return Xattrs(metadata.all(gfid, at))
         if name in INDEX_GFID_OF_KEY and gfid == ROOT_GFID:
             return Xattrs({name: INDEX_GFID_OF_KEY[name]})
+        if name == PATHINFO and gfid == ROOT_GFID:
+            return Xattrs({name: os.fsencode(f"<POSIX({self.directory}):{gethostname()}:{self.directory}/>")})
         value = None if is_bookkeeping(name) else metadata.get(gfid, at, name)
         if value is None:
             raise fail(errno.ENODATA, name)
