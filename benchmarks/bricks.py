@@ -29,6 +29,7 @@ async def posix(scale: Scale) -> Table:
             terse = stack.call.with_xdata(None)
             terse.attributes = False
             with opened(path) as fd:
+                three, three_names = bare.pwrite_between_stats(fd), "fstat pwrite fstat"
                 comparisons: list[Comparison] = [
                     ("stat", fops.stat(stack), bare.stat(path), "stat", BOUND),
                     ("open + close", fops.open_and_close(stack), bare.open_and_close(path), "open + close", BOUND),
@@ -36,19 +37,12 @@ async def posix(scale: Scale) -> Table:
                     ("4 KiB write", fops.write(stack), bare.pwrite(fd), "pwrite", BOUND),
                     ("4 KiB read, no attributes", fops.read(stack, terse), bare.pread(fd), "pread", BOUND),
                     ("4 KiB write, no attributes", fops.write(stack, terse), bare.pwrite(fd), "pwrite", BOUND),
-                    (
-                        "4 KiB write, its calls",
-                        fops.write(stack),
-                        bare.pwrite_between_stats(fd),
-                        "fstat pwrite fstat",
-                        None,
-                    ),
+                    ("4 KiB write, its calls", fops.write(stack), three, three_names, None),
                     ("lookup by name", fops.lookup(stack), bare.stat(path), "stat", None),
                 ]
                 rows = await compared(scale, comparisons)
-                rows += await compared(
-                    scale.fewer(60), [("create + close", fops.create(stack), *new_files(Path(folder, "bare")), None)]
-                )
+            peer = new_files(Path(folder, "bare"))
+            rows += await compared(scale.fewer(60), [("create + close", fops.create(stack), *peer, None)])
     return Table("storage/posix", "fops of a brick, against bare system calls (CPU time)", "cpu", rows)
 
 

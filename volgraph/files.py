@@ -63,6 +63,7 @@ class File:
         self._mode = mode
         self._dropped = dropped
         self._call: Call = caller.call.owned_by(caller.new_owner())
+        self._call.attributes = mode.append  # nobody looks at them but for where an append has ended
         self._position = 0
         self._must_flush = mode.writable
 

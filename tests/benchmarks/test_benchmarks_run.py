@@ -26,7 +26,7 @@ LOCAL_ROWS = {
         "create + close",
     ],
     "cluster/afr": ["4 KiB write", "4 KiB read", "stat", "4 KiB write on storage/memory", "create + close"],
-    "specs": ["50 volumes, YAML", "100 volumes, volfile", "200 volumes, volfile"],
+    "specs": ["50 volumes, YAML", "100 volumes", "200 volumes", "200 volumes, collector off"],
 }
 WIRE_TABLES = ("protocol/client", "protocol/server")
 WIRE_FOPS = ("stat by path (a lookup)", "fstat", "4 KiB read")

@@ -1,9 +1,10 @@
-"""The network of production, on both event loops."""
+"""The network of production, on every event loop."""
 
 import errno
 import os
 import socket
 import sys
+from importlib.util import find_spec
 
 import anyio
 import anyio.lowlevel
@@ -15,6 +16,15 @@ from volgraph.graph.network import Connection
 from volgraph.graph.sockets import Sockets
 
 pytestmark = pytest.mark.anyio
+
+LOOPS = {"asyncio": ("asyncio", {"use_uvloop": False}), "trio": ("trio", {})}
+if find_spec("uvloop") is not None:
+    LOOPS["uvloop"] = ("asyncio", {"use_uvloop": True})
+
+
+@pytest.fixture(scope="module", params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return LOOPS[request.param]
 
 
 @attrs.define(eq=False)

@@ -67,12 +67,20 @@ def test_a_mirror_goes_on_when_one_brick_is_lost(what: Go) -> None:
     assert len(slow) <= 1
 
 
-def test_a_power_loss_of_one_brick_is_healed_from_the_others() -> None:
-    """What was not fsynced is gone there, and the marks of the others say what it missed while it was away."""
-    steps = [Step(0.0, Do.CREATE, b"x"), Step(0.0, Do.WRITE, b"x", 0), *(Step(1.0, Do.READ, b"x") for _ in range(9))]
-    plan = [Fault(2.0, Go.KILL, "b"), Fault(6.0, Go.RESTART, "b")]
+def test_a_brick_that_was_killed_and_comes_back_is_healed() -> None:
+    steps = [Step(0.0, Do.CREATE, b"x"), *(Step(1.0, Do.WRITE, b"x", n % 3) for n in range(9))]
+    plan = [Fault(2.5, Go.KILL, "b"), Fault(6.5, Go.RESTART, "b")]
 
     assert_invariants(simulate(TREES["mirror of three"], [steps], plan, seed=5))
+
+
+def test_a_rename_and_a_healer_do_not_wait_for_each_other() -> None:
+    """The rename holds one name and asks for another, while a healer waits for the whole directory."""
+    creates = [Step(0.0, Do.CREATE, b"x")] * 7
+    renames = [Step(0.0, Do.RENAME, old, 0, new) for old, new in ((b"x", b"z"), (b"z", b"x")) * 2]
+
+    for seed in range(20):
+        assert_invariants(simulate(TREES["mirror of three"], [creates, creates[:1] + renames], seed=seed))
 
 
 @both_backends

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.toy_replicator import Toy
 from volgraph.graph import Translator
 from volgraph.testing.bench import Replicate
-from volgraph.testing.faults import OK, REQUEST_LOST, Phase, failing
+from volgraph.testing.fated import OK, REQUEST_LOST, Phase, failing
 from volgraph.testing.invariants import INVARIANTS, Majority
 from volgraph.testing.operations import WRITEV
 from volgraph.testing.schedules import Drawn, Every, Given

@@ -3,24 +3,73 @@
 testing.check(lambda child: Upper("upper", [child]))          # every contract of a translator, one by one
 history = testing.simulate(tree, workload, faults, seed=7)    # a cluster under virtual time
 testing.assert_invariants(history)
+report = testing.sweep(replicate, testing.WRITEV, copies=2)   # one change under every schedule of faults
+child = testing.Fated("a", [brick], fates={...})              # a child that fails where it is told to
+
+`trees()`, `workloads()` and `faults(tree)` are Hypothesis strategies, loaded when they are first asked for.
 """
+
+from typing import TYPE_CHECKING, Any
 
 # Not loaded lazily, as all else is: some of these are named as their modules are, and must be bound after them.
 from .check import check
-from .history import History, assert_invariants
+from .fated import OK, REPLY_LOST, REQUEST_LOST, Fate, Fated, Phase, Where, failing, short
+from .history import History, assert_invariants, violations
+from .loop import run
+from .network import SimNetwork
+from .operations import CREATE, WRITEV
+from .seams import simulated
 from .simulate import simulate
+from .sweep import SweepReport, sweep, sweep_heal
+from .transcript import SimDeadlock, SimLivelock
 from .tree import Tree, afr, brick, unify
-from .workload import draw_faults, draw_workload
+from .workload import Fault, draw_faults, draw_workload
+
+if TYPE_CHECKING:
+    from .strategies import faults, trees, workloads
 
 __all__ = [
+    "CREATE",
+    "OK",
+    "REPLY_LOST",
+    "REQUEST_LOST",
+    "WRITEV",
+    "Fate",
+    "Fated",
+    "Fault",
     "History",
+    "Phase",
+    "SimDeadlock",
+    "SimLivelock",
+    "SimNetwork",
+    "SweepReport",
     "Tree",
+    "Where",
     "afr",
     "assert_invariants",
     "brick",
     "check",
     "draw_faults",
     "draw_workload",
+    "failing",
+    "faults",
+    "run",
+    "short",
     "simulate",
+    "simulated",
+    "sweep",
+    "sweep_heal",
+    "trees",
     "unify",
+    "violations",
+    "workloads",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The strategies need Hypothesis, which a program that only checks or simulates does not."""
+    if name not in ("faults", "trees", "workloads"):
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from . import strategies
+
+    return getattr(strategies, name)

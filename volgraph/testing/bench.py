@@ -11,7 +11,7 @@ import anyio
 from ..graph import Graph, Translator
 from ..translators.storage.memory import Memory, MemoryStore
 from .by_hand import by_hand, opened_by_hand
-from .faults import Decide, Fated
+from .fated import Decide, Fated
 from .invariants import Quorum, Trial, Value
 from .operations import CALL, Operation
 from .seams import simulated

@@ -13,7 +13,7 @@ import attrs
 
 from ..graph import Gfid
 from ..translators.storage.memory import Item
-from .faults import Fate, Moment, Phase
+from .fated import Fate, Moment, Phase
 
 Image: TypeAlias = Mapping[str, Item]
 Marks: TypeAlias = Mapping[Gfid, Mapping[str, tuple[int, ...]]]

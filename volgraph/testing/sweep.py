@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 
 from .bench import Bench, Replicate
-from .faults import OK, REPLY_LOST, REQUEST_LOST, Fate, Moment, Phase, failing, short
+from .fated import OK, REPLY_LOST, REQUEST_LOST, Fate, Moment, Phase, failing, short
 from .invariants import INVARIANTS, Majority, Quorum, Trial, any_child, broken_by, intersecting, quorums
 from .loop import SimLoop
 from .operations import WRITEV, Operation

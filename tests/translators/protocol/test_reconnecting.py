@@ -272,6 +272,39 @@ def test_other_failures_are_tried_again_at_each_interval(backend: str) -> None:
     run(main, 1, backend)
 
 
+def test_a_caller_that_gives_up_leaves_the_connection_as_it_was(backend: str) -> None:
+    async def test(world: World) -> None:
+        async with world.client() as graph:
+            client = client_of(graph)
+            assert await graph.up(10)
+            fd = await made(client)
+            with anyio.move_on_after(0.0001) as scope:
+                await client.writev(CALL, fd, b"CONTENTS", 0)
+            assert scope.cancelled_caught
+            assert bytes((await client.readv(CALL, fd, 100, 0)).data) == b"CONTENTS"
+            assert client.state is State.UP
+
+    in_a_world(test, backend)
+
+
+def test_an_open_that_was_given_up_and_released_is_closed_at_the_server(backend: str) -> None:
+    async def test(world: World) -> None:
+        async with world.client() as graph:
+            client = client_of(graph)
+            assert await graph.up(10)
+            fd = await made(client)
+            client.release(fd)
+            again = Fd(fd.gfid)
+            answer = client.open(CALL, Loc(fd.gfid), 0, again)
+            client.release(again)  # before the server has answered
+            await answer
+            await anyio.sleep(1)
+            asked = CALL.with_xdata({"glusterfs.open-fd-count": 0})
+            assert (await client.stat(asked, Loc(fd.gfid))).xdata == {"glusterfs.open-fd-count": 0}
+
+    in_a_world(test, backend)
+
+
 def test_the_graph_closes_while_calls_are_on_their_way(backend: str) -> None:
     async def test(world: World) -> None:
         async with world.client() as graph:

@@ -37,6 +37,7 @@ from volgraph.graph import (
 from volgraph.testing.loop import run
 from volgraph.testing.seams import simulated
 from volgraph.translators import Client, Memory, Server
+from volgraph.translators.protocol import server as server_module
 from volgraph.translators.protocol import serving as serving_module
 from volgraph.translators.protocol.attach import fetch_spec
 from volgraph.translators.protocol.session import HANDSHAKE_SECONDS, RECORD_SECONDS
@@ -132,6 +133,17 @@ def test_a_client_that_does_not_end_a_record_is_dropped(backend: str) -> None:
         await peer.ended()
 
     assert RECORD_SECONDS <= in_a_world(test, backend) < RECORD_SECONDS + 6
+
+
+def test_more_clients_than_there_is_room_for_are_turned_away(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS_MAX", 2)
+
+    async def test(world: World) -> None:
+        peers = [await RawPeer(world.network, f"host{number}").connect() for number in range(3)]
+        await peers[2].ended()
+        assert (await peers[0].attach())[0] == (await peers[1].attach())[0] == 0
+
+    in_a_world(test, backend)
 
 
 # --- hostile clients -------------------------------------------------------------------------------------------------

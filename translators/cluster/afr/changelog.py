@@ -38,6 +38,30 @@ def packed(kind: Kind, amount: int) -> bytes:
     return COUNTERS.pack(*values)
 
 
+def missed(kind: Kind) -> Counters:
+    """What one more missed operation adds to a blame. A directory's names are counted twice, also in its data counter:
+    to a healer of GlusterFS that says "compare all names"; otherwise it looks only at those that an index of its own
+    lists (granular entry heal), and finds none that we changed."""
+    return (1, 0, 1) if kind is Kind.ENTRY else (int(kind is Kind.DATA), int(kind is Kind.METADATA), 0)
+
+
+def told(counters: Counters, kind: Kind) -> Counters:
+    """The part of the counters that speaks of this kind of change."""
+    data, metadata, entry = counters
+    if kind is Kind.ENTRY:
+        return data, 0, entry
+    return (data, 0, 0) if kind is Kind.DATA else (0, metadata, 0)
+
+
+def added(counters: Counters, more: Counters) -> Counters:
+    return counters[0] + more[0], counters[1] + more[1], counters[2] + more[2]
+
+
+def taken_back(counters: Counters) -> bytes:
+    """The xattrop value that subtracts what was read."""
+    return COUNTERS.pack(*(-count % 2**32 for count in counters))
+
+
 def unpacked(value: object) -> Counters:
     """Counters as stored; what is absent, or is not a changelog at all, counts as zeros."""
     if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == COUNTERS.size:
@@ -67,17 +91,15 @@ class Keys:
 
     def post_op(self, kind: Kind, failed: Collection[int], clear_dirty: bool = True) -> dict[str, bytes]:
         """The change is over, and `failed` missed it: told in one xattrop, so that no crash comes between."""
-        values = {self.pending[child]: packed(kind, 1) for child in failed}
+        values = {self.pending[child]: COUNTERS.pack(*missed(kind)) for child in failed}
         if clear_dirty:
             values[self.dirty] = packed(kind, -1)
         return values
 
     def new_object(self, failed: Collection[int], contents: Kind | None) -> dict[str, bytes]:
         """A new object that the copies `failed` lack altogether: its attributes and its contents are owed to them."""
-        counts = [0, 1, 0]
-        if contents is not None:
-            counts[contents] = 1
-        return {self.pending[child]: COUNTERS.pack(*counts) for child in failed}
+        owed = added(missed(Kind.METADATA), NONE if contents is None else missed(contents))
+        return {self.pending[child]: COUNTERS.pack(*owed) for child in failed}
 
 
 @attrs.define

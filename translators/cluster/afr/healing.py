@@ -16,7 +16,7 @@ import anyio
 import attrs
 
 from ....graph import Answers, Call, Gfid, Loc, Outcome, Translator, XattropKind
-from .changelog import Counters, Kind, packed
+from .changelog import COUNTERS, Kind, added, missed, taken_back, told
 from .locks import EntryLock, InodeLock, Lock
 from .reading import copies_of, look
 from .verdict import Copy, Direction, conflict, contents_of, direction, witnessed
@@ -90,7 +90,7 @@ class Healing:
     def marked(self, kind: Kind) -> bool:
         """Has anybody something to say about this kind of change?"""
         return any(
-            copy.record.dirty[kind] or any(counters[kind] for counters in copy.record.pending)
+            any(any(told(counters, kind)) for counters in (copy.record.dirty, *copy.record.pending))
             for copy in self.copies.values()
         )
 
@@ -113,26 +113,26 @@ class Healing:
         for sink in sinks:
             if any(self.copies[witness].record.pending[sink][kind] for witness in witnesses):
                 continue
-            values = {self.afr.keys.pending[sink]: packed(kind, 1)}
+            values = {self.afr.keys.pending[sink]: COUNTERS.pack(*missed(kind))}
             for witness in sorted(witnesses):
                 await self.child(witness).xattrop(self.call, self.loc, XattropKind.ADD_ARRAY, values)
                 pending = self.copies[witness].record.pending
-                pending[sink] = added(pending[sink], kind, 1)
+                pending[sink] = added(pending[sink], missed(kind))
 
     async def absolve(self, kind: Kind, good: Collection[int]) -> None:
         """Take back on the good copies what was read: blame of copies that are good now, and doubts."""
         for witness in sorted(good):
             record = self.copies[witness].record
             values = {
-                self.afr.keys.pending[other]: packed(kind, -record.pending[other][kind])
+                self.afr.keys.pending[other]: taken_back(told(record.pending[other], kind))
                 for other in good
-                if record.pending[other][kind]
+                if any(told(record.pending[other], kind))
             }
             for other in set(self.copies) - set(good):
                 if not record.pending[other][kind]:  # what a healed copy now knows better than another
-                    values[self.afr.keys.pending[other]] = packed(kind, 1)
-            if record.dirty[kind]:
-                values[self.afr.keys.dirty] = packed(kind, -record.dirty[kind])
+                    values[self.afr.keys.pending[other]] = COUNTERS.pack(*missed(kind))
+            if any(told(record.dirty, kind)):
+                values[self.afr.keys.dirty] = taken_back(told(record.dirty, kind))
             if values:
                 await self.child(witness).xattrop(self.call, self.loc, XattropKind.ADD_ARRAY, values)
         self.afr.doubted(self.gfid)
@@ -177,11 +177,6 @@ class Healing:
         finally:
             with anyio.CancelScope(shield=True):
                 await self.on_each(granted, lambda to, child: lock.give(to, child, self.call, domain))
-
-
-def added(counters: Counters, kind: Kind, amount: int) -> Counters:
-    data, metadata, entry = (value + amount * (number == kind) for number, value in enumerate(counters))
-    return data, metadata, entry
 
 
 async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result:

@@ -63,7 +63,7 @@ class Transaction(Generic[R]):
     makes_object: bool = False
 
     quiet: Call = attrs.field(init=False)
-    """The same call without xdata, for locks and the changelog."""
+    """The same call without xdata and attributes, for locks and the changelog."""
     live: set[int] = attrs.field(init=False)
     """The children that take part still."""
     clean: set[int] = attrs.field(init=False)
@@ -80,6 +80,7 @@ class Transaction(Generic[R]):
     def __attrs_post_init__(self) -> None:
         owner = self.afr.new_lock_owner()
         self.call, self.quiet = self.call.owned_by(owner, self.call.xdata), self.call.owned_by(owner)
+        self.quiet.attributes = False
         self.live = set(self.afr.up)
         self.clean = set(self.live)
         self.locks = sorted(self.locks, key=lambda lock: lock.order)

@@ -32,6 +32,9 @@ from .places import Where
 
 PATHINFO = "trusted.glusterfs.pathinfo"
 """Asked of the root: where this brick is. A healer of GlusterFS only crawls bricks of its own host."""
+PATH_OF_GFID = "glusterfs.gfid2path"
+"""What the same healer asks first about each object that it is to heal, to speak of it; without an answer it goes on to
+the next. Objects do not know their names here, so it is told as GlusterFS prints an unknown path."""
 
 
 @attrs.define(eq=False)
@@ -54,6 +57,8 @@ class PosixXattrs(PosixAttributes):
             return Xattrs({name: INDEX_GFID_OF_KEY[name]})
         if name == PATHINFO and gfid == ROOT_GFID:
             return Xattrs({name: os.fsencode(f"<POSIX({self.directory}):{gethostname()}:{self.directory}/>")})
+        if name == PATH_OF_GFID:
+            return Xattrs({name: b"/" if gfid == ROOT_GFID else f"<gfid:{gfid.text}>".encode()})
         value = None if is_bookkeeping(name) else metadata.get(gfid, at, name)
         if value is None:
             raise fail(errno.ENODATA, name)

@@ -25,7 +25,7 @@ from volgraph.graph import (
     Xattrs,
 )
 from volgraph.testing.by_hand import Suspended, by_hand, opened_by_hand
-from volgraph.testing.faults import (
+from volgraph.testing.fated import (
     OK,
     REPLY_LOST,
     REQUEST_LOST,
