@@ -1,6 +1,6 @@
 """The model: translators, their fops and replies, options, events, link, lifecycle, fan-out and the four seams."""
 
-from .answers import Answers, Coming, Done, Outcome, fan_out, started, wind
+from .answers import Answers, Coming, Done, Fop, Outcome, fan_out, started, wind
 from .capabilities import EVERYTHING, Capability, all_capabilities
 from .errors import ProtocolError, fail
 from .events import ChildChanged, ChildDown, ChildUp, Contention, Event, ParentDown, ParentUp
@@ -86,6 +86,7 @@ __all__ = [
     "Event",
     "Fd",
     "Flock",
+    "Fop",
     "FopKind",
     "Gfid",
     "Graph",

@@ -7,10 +7,13 @@ A fop returns something to await: a coroutine (an `async def`), a `Done` (a leaf
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import attrs
+
+from .errors import fail
 
 if TYPE_CHECKING:
     from .tasks import Tasks
@@ -148,11 +151,17 @@ class Answers(Generic[R]):
     Already started: whoever waits in `all()` may be cancelled, and `all()` called again, without a fop being lost.
     """
 
-    __slots__ = ("_on_the_way", "outcomes")
+    __slots__ = ("_bug", "_on_the_way", "outcomes")
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome[R]] = []
         self._on_the_way: list[tuple[Outcome[R], Awaitable[R]]] = []
+        self._bug: Exception | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Has every child answered, as far as `all` has looked?"""
+        return not self._on_the_way
 
     def wind(self, child: Translator, fop: Fop[P, R], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call the fop on one child; nothing is awaited."""
@@ -160,8 +169,8 @@ class Answers(Generic[R]):
         self.outcomes.append(outcome)
         try:
             answer = getattr(child, fop.__name__)(*args, **kwargs)
-        except OSError as error:
-            outcome.error = error
+        except Exception as error:
+            self._failed(outcome, error)
             return
         if type(answer) is Done:
             outcome.value = answer.value
@@ -169,22 +178,25 @@ class Answers(Generic[R]):
             self._on_the_way.append((outcome, started(answer, child.tasks)))
 
     async def all(self) -> list[Outcome[R]]:
-        """Every outcome, in the order of the children. An OSError is an answer; anything else a child raises is a bug,
-        and surfaces after all have answered."""
-        bug: Exception | None = None
+        """Every outcome, in the order of the children. An OSError is an answer; anything else a child raises is a bug:
+        it surfaces after all have answered, and counts as EIO in `outcomes`."""
         while self._on_the_way:
             outcome, answer = self._on_the_way[0]
             try:
                 outcome.value = await answer
-            except OSError as error:
-                outcome.error = error
             except Exception as error:
-                bug = bug or error
-                outcome.error = OSError(5, f"{type(error).__name__}: {error}")
+                self._failed(outcome, error)
             del self._on_the_way[0]
-        if bug is not None:
-            raise bug
+        if self._bug is not None:
+            raise self._bug
         return self.outcomes
+
+    def _failed(self, outcome: Outcome[R], error: Exception) -> None:
+        if isinstance(error, OSError):
+            outcome.error = error
+        else:
+            self._bug = self._bug or error
+            outcome.error = fail(errno.EIO, f"{type(error).__name__}: {error}")
 
 
 def started(answer: Awaitable[R], tasks: Tasks) -> Awaitable[R]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import cache
+
+KEEP_SIZE = 0x01
+PUNCH_HOLE = 0x02
+ZERO_RANGE = 0x10
+"""Modes of `Disk.fallocate`, as Linux names them."""
 
 
 class Disk:
@@ -21,7 +28,7 @@ class Disk:
     fdatasync = staticmethod(os.fdatasync)
     ftruncate = staticmethod(os.ftruncate)
     truncate = staticmethod(os.truncate)
-    posix_fallocate = staticmethod(os.posix_fallocate)
+    copy_file_range = staticmethod(os.copy_file_range)
     lseek = staticmethod(os.lseek)
     stat = staticmethod(os.stat)
     fstat = staticmethod(os.fstat)
@@ -53,6 +60,11 @@ class Disk:
         """The names in an open directory, with their types."""
         return os.scandir(fd)
 
+    def fallocate(self, fd: int, mode: int, offset: int, length: int) -> None:
+        """fallocate(2): reserve, punch or zero a range, as the bits of `mode` say. The range lies within 63 bits.
+        EOPNOTSUPP the file system does not do it."""
+        _fallocate()(fd, mode, offset, length)
+
     def boot_id(self) -> str:
         """Changes with each boot of the machine: tells a killed process from a lost machine."""
         fd = self.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY)
@@ -60,3 +72,27 @@ class Disk:
             return self.pread(fd, 64, 0).decode().strip()
         finally:
             self.close(fd)
+
+
+@cache
+def _fallocate() -> Callable[[int, int, int, int], None]:
+    """The C library's own: Python offers only posix_fallocate, which knows no modes and writes where it must."""
+    import ctypes  # here, as few programs need it
+
+    library = ctypes.CDLL(None, use_errno=True)
+    call = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if call is None:  # no Linux
+        return _refuse
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+    def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+        while call(fd, mode, offset, length):
+            code = ctypes.get_errno()
+            if code != errno.EINTR:
+                raise OSError(errno.EOPNOTSUPP if code == errno.ENOSYS else code, os.strerror(code))
+
+    return fallocate
+
+
+def _refuse(fd: int, mode: int, offset: int, length: int) -> None:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))

@@ -197,7 +197,7 @@ def _percent(value: str) -> float:
     return float(match[1])
 
 
-percent = OptionType("percent", _percent)
+percent = OptionType("percent", _percent, lambda value: _in_range(value, 0, 100))
 
 
 @attrs.frozen
@@ -209,6 +209,10 @@ class Share:
 
     def of(self, whole: int) -> int:
         return self.bytes if self.bytes is not None else int(whole * (self.percent or 0) / 100)
+
+    def __str__(self) -> str:
+        """As a spec writes it."""
+        return f"{self.percent or 0:g}%" if self.bytes is None else str(self.bytes)
 
 
 def _share(value: str) -> Share:

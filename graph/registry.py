@@ -16,11 +16,11 @@ GROUP = "volgraph.translators"
 KNOWN_TO_GLUSTERFS = frozenset(
     (
         *("cluster/" + name for name in ("dht", "disperse", "nufa", "stripe", "switch", "ha", "map", "random")),
-        *("debug/" + name for name in ("sink", "error-gen", "delay-gen")),
+        "debug/sink",
         *("encryption/" + name for name in ("crypt", "rot-13")),
         *("features/" + name for name in ("access-control", "arbiter", "bit-rot", "bitrot-stub", "cloudsync")),
         *("features/" + name for name in ("changetimerecorder", "compress", "filter", "fixed-id", "leases")),
-        *("features/" + name for name in ("mac-compat", "marker", "namespace", "quiesce", "quota", "read-only")),
+        *("features/" + name for name in ("mac-compat", "marker", "namespace", "quiesce", "quota")),
         *("features/" + name for name in ("sdfs", "selinux", "shard", "simple-quota", "snapview-client")),
         *("features/" + name for name in ("snapview-server", "thin-arbiter", "trash", "upcall", "worm")),
         *("mgmt/glusterd", "mount/fuse", "nfs/server", "storage/bd", "storage/bdb", "system/posix-acl"),

@@ -72,7 +72,7 @@ class LoopConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
-        host, port = self._transport.get_extra_info("peername")[:2]
+        host, port = (self._transport.get_extra_info("peername") or ("gone", 0))[:2]
         self.peer = f"{host}:{port}"
         if self._accept is not None:
             self._receiver = self._accept(self)

@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     from .cluster.afr import Afr
     from .cluster.distribute import Distribute
     from .cluster.unify import Unify
+    from .debug.delay_gen import DelayGen
+    from .debug.error_gen import ErrorGen
     from .debug.trace import Trace
     from .features.index import Index
     from .features.locks import Locks
+    from .features.read_only import ReadOnly
     from .performance.pass_through import PassThrough
     from .protocol.client import Client
     from .protocol.server import Server
@@ -21,12 +24,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "Afr": ".cluster.afr",
     "Client": ".protocol.client",
+    "DelayGen": ".debug.delay_gen",
     "Distribute": ".cluster.distribute",
+    "ErrorGen": ".debug.error_gen",
     "Index": ".features.index",
     "Locks": ".features.locks",
     "Memory": ".storage.memory",
     "PassThrough": ".performance.pass_through",
     "Posix": ".storage.posix",
+    "ReadOnly": ".features.read_only",
     "Server": ".protocol.server",
     "Trace": ".debug.trace",
     "Unify": ".cluster.unify",
@@ -35,12 +41,15 @@ _HOMES = {
 __all__ = [
     "Afr",
     "Client",
+    "DelayGen",
     "Distribute",
+    "ErrorGen",
     "Index",
     "Locks",
     "Memory",
     "PassThrough",
     "Posix",
+    "ReadOnly",
     "Server",
     "Trace",
     "Unify",

@@ -68,6 +68,10 @@ def without_gfids(found: Contents) -> Contents:
     return {path: attrs.evolve(each, gfid=b"") for path, each in found.items()}
 
 
+def without_links(found: Contents) -> Contents:
+    return {path: attrs.evolve(each, links=0) for path, each in found.items()}
+
+
 def differences(left: Contents, right: Contents) -> list[str]:
     """Where two sets of contents differ; empty if they are equal."""
     found = []
@@ -111,10 +115,10 @@ def entries(found: Contents, *, xattrs: bool) -> Contents:
 def marks(brick: Path) -> list[str]:
     """Counters of replication that are not zero, and entries in the heal index. Only root can see the counters."""
     found = []
-    for folder, _, files in os.walk(os.fsencode(brick)):
-        if os.path.relpath(folder, os.fsencode(brick)).startswith(OWN):
-            continue
-        for path in (folder, *(os.path.join(folder, name) for name in files)):
+    for folder, folders, files in os.walk(os.fsencode(brick)):
+        folders[:] = [name for name in folders if not name.startswith(OWN)]
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for path in (folder, *(os.path.join(folder, name) for name in (*links, *files))):
             for name in os.listxattr(path, follow_symlinks=False):
                 if not name.startswith("trusted.afr.") or name.endswith(".volgraph-id"):
                     continue

@@ -62,7 +62,7 @@ class Files(Protocol):
 
 
 def make_tree(folder: Path, files: int, seed: int = 1) -> None:
-    """`files` regular files, nested directories, symlinks, hard links, all sizes and modes, and names that are legal."""
+    """`files` regular files of all sizes and modes in nested directories, symlinks, and every odd name that is legal."""
     chance = random.Random(seed)
     folder.mkdir()
     directories = [os.fsencode(folder)]
@@ -197,7 +197,9 @@ class Plan:
             await tree.link(root + name[:200] + b".old", root + b"linked%d" % number)
 
     async def _change_directories(self, tree: Files, root: bytes) -> None:
-        leaves = [name for name in self.directories if not any(other.startswith(name + b"/") for other in self.directories)]
+        leaves = [
+            name for name in self.directories if not any(other.startswith(name + b"/") for other in self.directories)
+        ]
         gone, renamed, moved, became_a_file = leaves[:2], leaves[2], leaves[3], leaves[4]
         for name in gone:
             await tree.rmtree(root + name)
@@ -276,8 +278,8 @@ class LocalFiles:
 
 
 def main(step: str, tree: str, goal: str) -> None:
-    """`python -m tests.acceptance.real_trees fill|change TREE GOAL`: what the plan for TREE says, done at GOAL; so that a
-    mount can be used by a process that may hang."""
+    """`python -m tests.acceptance.real_trees fill|change TREE GOAL`: do at GOAL what the plan for TREE says. A process of
+    its own, because a mount may hang."""
     made, files = plan(Path(tree)), LocalFiles(Path(goal))
     if step == "fill":
         shutil.copytree(tree, goal, symlinks=True)

@@ -6,7 +6,6 @@ import os
 import stat
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest

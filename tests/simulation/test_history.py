@@ -84,6 +84,10 @@ def test_an_operation_that_does_not_end_is_reported() -> None:
     assert happened(Event("c", Do.LOOKUP, b"x", 0.0)) == ["I22"]
 
 
+def test_a_lock_that_is_left_is_reported() -> None:
+    assert happened(locks={"a": 1, "b": 0}) == ["I21"]
+
+
 def test_copies_that_differ_marks_and_unfinished_heals_are_reported() -> None:
     same = {"a": {"/": ROOT, "/x": FILE}, "b": {"/": ROOT, "/x": FILE}}
 

@@ -14,6 +14,7 @@ from volgraph.testing.simulate import simulate
 from volgraph.testing.strategies import faults, trees, workloads
 from volgraph.testing.tree import Tree, afr, brick, unify
 from volgraph.testing.workload import Do, Fault, Go, Step, draw_faults, draw_workload
+from volgraph.translators import Afr
 
 TREES = {
     "mirror of two": afr("mirror", brick("a"), brick("b")),
@@ -132,6 +133,21 @@ def test_a_broken_promise_is_reported_with_all_it_takes_to_see_it_again() -> Non
 
     for part in ("I07", "seed 9 on asyncio: afr mirror(a, b)", "trace ", "at 5.000 s partition client-0 and b"):
         assert part in str(caught.value)
+
+
+@both_backends
+def test_a_bug_in_a_translator_comes_out_as_it_is_with_the_plan(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("the bug")
+
+    monkeypatch.setattr(Afr, "create", broken)
+
+    with pytest.raises(ZeroDivisionError, match="the bug") as caught:
+        drawn(TREES["mirror of two"], 6, backend)
+
+    notes = "\n".join(caught.value.__notes__)
+    assert f"simulated on {backend} with seed 6" in notes
+    assert "afr mirror(a, b)" in notes
 
 
 @given(st.data(), st.integers(0, 2**32))

@@ -8,7 +8,19 @@ import pytest
 from volgraph.graph import Translator
 from volgraph.testing.conformance import contracts
 from volgraph.testing.contract import Contract
-from volgraph.translators import Afr, Index, Locks, Memory, PassThrough, Posix, Trace, Unify
+from volgraph.translators import (
+    Afr,
+    DelayGen,
+    ErrorGen,
+    Index,
+    Locks,
+    Memory,
+    PassThrough,
+    Posix,
+    ReadOnly,
+    Trace,
+    Unify,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -17,6 +29,10 @@ STACKS: dict[str, Callable[[Path], Translator]] = {
     "posix-xattr": lambda folder: Posix("brick", directory=str(folder), metadata="xattr"),
     "posix-sidecar": lambda folder: Posix("brick", directory=str(folder), metadata="sidecar"),
     "layers-over-memory": lambda _: PassThrough("p", [Trace("t", [Locks("l", [Index("i", [Memory("brick")])])])]),
+    "faults-that-never-come-over-memory": lambda _: ErrorGen(
+        "e", [DelayGen("d", [ReadOnly("r", [Memory("brick")], read_only=False)], delay_percentage=0)], failure=0
+    ),
+    "every-fop-late-over-memory": lambda _: DelayGen("d", [Memory("brick")], delay_percentage=100, delay_duration=0),
     "layers-over-posix": lambda folder: Trace("t", [Locks("l", [Index("i", [Posix("brick", directory=str(folder))])])]),
 }
 

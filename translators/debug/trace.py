@@ -5,15 +5,16 @@ from __future__ import annotations
 import errno
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
-from ...graph import Coming, Done, Translator, option
+from ...graph import FOPS, Coming, Done, Translator, option
 from ...graph.options import integer, one_of
 from ...graph.types import Call, Fd, Gfid, Loc
+from .fop_choice import fop_list
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -33,27 +34,36 @@ class Trace(Translator):
           type debug/trace
           option log-level info
           option history 500
+          option include-ops lookup,writev
           subvolumes brick
         end-volume
 
     A line names the node and the fop, its arguments (bytes of files as their number), the result or the errno, and
     the microseconds from the call to the answer. `lines` holds the last `history` of them, in the order of the answers.
+    `include-ops` names the fops to write, `exclude-ops` those to leave out of them.
     """
 
     log_level: str = option(one_of(*LEVELS), default="debug", help="the level at which lines are logged")
     history: int = option(integer(low=0, high=1_000_000), default=1000, help="lines kept in memory")
+    include_ops: Sequence[str] = option(fop_list, default=(), help="fops that are written; none: every one")
+    exclude_ops: Sequence[str] = option(fop_list, default=(), help="fops that are not")
 
     lines: deque[str] = attrs.field(init=False, repr=False)
     _level: int = attrs.field(init=False, repr=False)
+    _written: frozenset[str] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.lines = deque(maxlen=self.history)
         self._level = LEVELS[self.log_level]
+        self._written = frozenset(self.include_ops or FOPS) - frozenset(self.exclude_ops)
 
     def relay(
         self, fop: Callable[Concatenate[Any, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs
     ) -> Awaitable[R]:
         """The fop starts when it is called, as if no trace were there: what was answered at once stays so."""
+        if fop.__name__ not in self._written:
+            unseen: Awaitable[R] = getattr(self.child, fop.__name__)(*args, **kwargs)
+            return unseen
         began = self.seams.clock.time_ns()
         what = f"{fop.__name__}({', '.join([*map(shown, args), *(f'{k}={shown(v)}' for k, v in kwargs.items())])})"
         try:

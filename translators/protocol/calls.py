@@ -17,6 +17,8 @@ from .wire.xdr import Reader
 
 CALLS_MAX = 65536
 LATE_MAX = 65536
+PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+"""What one message carries of a file: the longest record has room for as much."""
 SLACK_SECONDS = 0.001
 FOREVER = float("inf")
 
@@ -70,6 +72,7 @@ class Calls:
 
     def received(self, data: Buffer) -> None:
         self._heard_at = self._now()
+        self._pinged_at = -FOREVER  # answered, even if the clock has not moved since
         try:
             for record in self._records.feed(data):
                 if self.ended.settled:
@@ -115,14 +118,18 @@ class Calls:
         self, procedure: Procedure, call: Call, owner: bytes, args: Sequence[Any], number: Callable[[Fd], int]
     ) -> Pending:
         """Send a file operation; it has started when this returns."""
+        if procedure.bulk and args[1] > PAYLOAD_BYTES_MAX:
+            args = (args[0], PAYLOAD_BYTES_MAX, *args[2:])  # a short answer, as read may give
         body = procedure.encode_request(args, number, call.xdata)
         decode = procedure.decode_opened if procedure.opens else procedure.decode_reply
+        payload: Buffer = b"" if procedure.payload is None else args[procedure.payload]
+        if len(payload) > PAYLOAD_BYTES_MAX:
+            raise fail(errno.EMSGSIZE, f"{self._owner.name}: a write of {len(payload)} bytes")
         pending = Pending(decode, self._now(), procedure.blocks(args))
         xid = self._register(pending)
         if procedure.payload is None:
             self._send((rpc.fop_call(xid, procedure.number, call, owner, len(body)), body))
         else:
-            payload: Buffer = args[procedure.payload]
             head = rpc.fop_call(xid, procedure.number, call, owner, len(body) + len(payload))
             self._send((head, body, payload))
         return pending

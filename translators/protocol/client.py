@@ -171,6 +171,9 @@ class Client(Translator):
         except BaseException:
             calls.end("not attached")
             raise
+        if calls.ended.settled:  # before it was our turn again
+            self.connection_ended(calls, calls.ended.result())
+            return calls.ended.result()
         self._reopened = True
         self._tell()
         await calls.watch()  # cancelled at the end of the graph: the work still under way keeps its connection

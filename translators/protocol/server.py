@@ -118,9 +118,16 @@ class Server(Translator):
         )
 
     def problems(self) -> Sequence[tuple[str | None, str, str]]:
+        below = {node.name for node in children_first(self)} - {self.name}
+        found: list[tuple[str | None, str, str]] = []
+        for named, key in ((self.auth, "addr"), (self.auth_login, "login")):
+            for name in named:
+                if name not in below:
+                    hint = f"below are: {', '.join(sorted(below)[:20])}"
+                    found.append((f"auth.{key}.{name}.allow", f"no volume '{name}' below this server", hint))
         if self.ssl_enabled:
-            return [("transport.socket.ssl-enabled", "TLS is not supported here", "turn it off")]
-        return ()
+            found.append(("transport.socket.ssl-enabled", "TLS is not supported here", "turn it off"))
+        return found
 
     @property
     def port(self) -> int:

@@ -11,6 +11,7 @@ import attrs
 
 from ...graph import Buffer, Coming, Done, Entries, Entry, Fd, Made, ProtocolError, Translator, fail
 from ...graph.tasks import Tasks
+from .healers import ANSWERS
 from .served_fds import ServedFds
 from .wire import dicts, rpc
 from .wire.listing import DOTS
@@ -46,7 +47,7 @@ class Serving:
     def end(self) -> None:
         """The client is gone: its locks and fds with it. What is under way goes on, and answers nobody."""
         self.over = True
-        pass
+        self.volume.disconnect(self.client)
         self.fds.release_all()
 
     def take(self, header: CallHeader, reader: Reader) -> None:
@@ -94,8 +95,10 @@ class Serving:
             self.fds.check_room()
             flags = args[1] if len(args) > 1 else 0
             args.append(Fd(args[0].gfid, flags, is_dir=procedure.fop == "opendir"))
-        answer: Awaitable[Any] = getattr(self.volume, procedure.fop)(call, *args)
-        return answer
+        answer: Awaitable[Any] | None = None
+        if procedure.fop in ANSWERS:
+            answer = ANSWERS[procedure.fop](self.volume, call, args)
+        return getattr(self.volume, procedure.fop)(call, *args) if answer is None else answer
 
     def _wait(self, xid: int, procedure: Procedure, args: list[Any], answer: Awaitable[Any]) -> None:
         """The reply is sent when the answer is there; until then the fds it needs stay open."""

@@ -21,8 +21,19 @@ DIRTY_KEY = "glusterfs.xattrop_dirty_gfid"
 XATTROP_INDEX_GFID = Gfid.from_text("8a3c1f52-6d0e-4b7a-9c55-1f2e7d9b4a01")
 DIRTY_INDEX_GFID = Gfid.from_text("8a3c1f52-6d0e-4b7a-9c55-1f2e7d9b4a02")
 
-INDEX_GFID_OF_KEY = {XATTROP_KEY: XATTROP_INDEX_GFID, DIRTY_KEY: DIRTY_INDEX_GFID}
-INDEX_OF_GFID = {XATTROP_INDEX_GFID: XATTROP, DIRTY_INDEX_GFID: DIRTY}
+ENTRY_CHANGES = "entry-changes"
+"""GlusterFS's third index: for each directory, the names that changed in it (granular entry heal). It is always empty
+here: our afr, and our server for clients of GlusterFS, blame a directory for all its names. But it must be there: a
+healer of GlusterFS that cannot open it makes one round only, and leaves what the next would heal."""
+ENTRY_CHANGES_KEY = "glusterfs.xattrop_entry_changes_gfid"
+ENTRY_CHANGES_GFID = Gfid.from_text("8a3c1f52-6d0e-4b7a-9c55-1f2e7d9b4a03")
+
+INDEX_GFID_OF_KEY = {
+    XATTROP_KEY: XATTROP_INDEX_GFID,
+    DIRTY_KEY: DIRTY_INDEX_GFID,
+    ENTRY_CHANGES_KEY: ENTRY_CHANGES_GFID,
+}
+INDEX_OF_GFID = {XATTROP_INDEX_GFID: XATTROP, DIRTY_INDEX_GFID: DIRTY, ENTRY_CHANGES_GFID: ENTRY_CHANGES}
 
 COUNT_KEY = "link-count"
 COUNT_VALUE = "glusterfs.xattrop_index_count"

@@ -83,12 +83,12 @@ class Queue:
     def in_the_way(self, lock: Lock, ahead: Sequence[Lock]) -> Iterator[Lock]:
         """What `lock` has to wait for: holders, and those who wait `ahead` of it for what it would take from them.
 
-        An owner that already holds a part of it does not queue: those ahead may be waiting for that very owner.
+        An owner that already holds something here does not queue: those ahead may be waiting for that very owner.
         """
         for other in self.held:
             if other.excludes(lock):
                 yield other
-        if ahead and not any(other.owned_like(lock) and other.overlaps(lock) for other in self.held):
+        if ahead and not any(other.owned_like(lock) and other.domain == lock.domain for other in self.held):
             for other in ahead:
                 if other.excludes(lock):
                     yield other

@@ -12,7 +12,8 @@ RESERVED_IN_ROOT = b".glusterfs"
 """The brick's own directory: refused in every fop, and hidden from listings."""
 
 XATTR_NAMESPACES = ("trusted.", "user.", "security.", "system.")
-BOOKKEEPING = frozenset(("trusted.gfid", "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata"))
+VOLUME_ID_KEY = "trusted.glusterfs.volume-id"
+BOOKKEEPING = frozenset(("trusted.gfid", VOLUME_ID_KEY, "trusted.glusterfs.mdata"))
 XATTR_NAME_BYTES_MAX = 255
 XATTR_VALUE_BYTES_MAX = 65536
 

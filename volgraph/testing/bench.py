@@ -13,7 +13,7 @@ from ..translators.storage.memory import Memory, MemoryStore
 from .by_hand import by_hand, opened_by_hand
 from .fated import Decide, Fated
 from .invariants import Quorum, Trial, Value
-from .operations import CALL, Operation
+from .operations import Operation
 from .seams import simulated
 
 Replicate = Callable[[Sequence[Translator]], Translator]
@@ -90,7 +90,7 @@ class Bench:
         )
         for child in children:
             child.watch()
-            child.child.disconnect(CALL.client)
+            child.lose_locks()
 
     def _observe(self, graph: Graph) -> None:
         self.trial.held = [by_hand(self._operation.look(brick)) for brick in graph.find(Memory)]

@@ -38,6 +38,11 @@ class BrickHost:
     def running(self) -> bool:
         return self._node is not None
 
+    @property
+    def locks(self) -> int:
+        """Locks that somebody holds or waits for here."""
+        return 0 if self._node is None else self._node.locks.held + self._node.locks.waiting
+
     async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Serve until `kill` or `stop`."""
         self._stop, self._stopped = Coming(), Coming()

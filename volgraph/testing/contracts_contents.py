@@ -286,3 +286,25 @@ async def copy_file_range_copies(bench: FopBench) -> None:
     copied = await bench.top.copy_file_range(bench.call(), source, 2, target, 1, 5)
     same(copied.count, 5, "bytes copied")
     same(await read(bench, target), b"\x0023456", "contents")
+
+
+@contents(optional=True, brick=True)
+async def copy_file_range_copies_within_a_file_and_ends_with_its_source(bench: FopBench) -> None:
+    fd = await bench.created()
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    same((await bench.top.copy_file_range(bench.call(), fd, 0, fd, 12, 3)).count, 3, "bytes copied within the file")
+    same(await read(bench, fd), DIGITS + b"\0\x00012", "contents")
+    same((await bench.top.copy_file_range(bench.call(), fd, 13, fd, 0, 10)).count, 2, "bytes left from 13 on")
+    same((await bench.top.copy_file_range(bench.call(), fd, 15, fd, 0, 10)).count, 0, "bytes behind the end")
+    await bench.refuses(errno.EINVAL, bench.top.copy_file_range, bench.call(), fd, 0, fd, 3, 4)
+    same(await read(bench, fd), b"12" + DIGITS[2:] + b"\0\x00012", "contents after a refused overlap")
+    appender = await bench.opened(fd.gfid, os.O_WRONLY | os.O_APPEND)
+    await bench.refuses(errno.EBADF, bench.top.copy_file_range, bench.call(), fd, 0, appender, 20, 5)
+
+
+@contents(optional=True)
+async def ranges_of_nothing_are_einval(bench: FopBench) -> None:
+    fd = await bench.created()
+    for change in (bench.top.discard, bench.top.zerofill):
+        for offset, length in ((0, 0), (-1, 5)):
+            await bench.refuses(errno.EINVAL, change, bench.call(), fd, offset, length)

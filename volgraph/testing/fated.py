@@ -133,7 +133,7 @@ class Fated(Translator):
     moments: list[Moment] = attrs.field(factory=list, init=False, repr=False)
     """All that passed since `watch`, while there is somebody to decide."""
     _passed: dict[Phase | str, int] = attrs.field(factory=dict, init=False, repr=False)
-    _operating: set[tuple[str, bytes]] = attrs.field(factory=set, init=False, repr=False)
+    _operating: set[bytes] = attrs.field(factory=set, init=False, repr=False)
     _clients: set[str] = attrs.field(factory=set, init=False, repr=False)
 
     def watch(self, decide: Decide | None = None) -> None:
@@ -146,9 +146,13 @@ class Fated(Translator):
         """The child cannot be reached any more, and parents are told. It gives the locks of all clients back."""
         note(f"{self.name} goes down")
         self.reachable = False
+        self.lose_locks()
+        self.rise(ChildDown(self, reason))
+
+    def lose_locks(self) -> None:
+        """The connection to the child broke: it gives back the locks of all that came over it."""
         for client in sorted(self._clients):
             self.child.disconnect(client)
-        self.rise(ChildDown(self, reason))
 
     def come_up(self) -> None:
         note(f"{self.name} comes up")
@@ -179,7 +183,7 @@ class Fated(Translator):
         if kind is not FateKind.OK:
             note(str(moment))
         if kind is FateKind.REQUEST_LOST:
-            raise self._connection_lost(moment, call)
+            raise self._connection_lost(moment)
         if kind is FateKind.ERROR:
             raise self._heard(moment, fail(moment.fate.code, self.name))
         if kind is FateKind.SHORT and moment.fop == "writev":
@@ -188,26 +192,26 @@ class Fated(Translator):
             answer: Any = getattr(self.child, fop.__name__)(*args, **kwargs)
         except OSError as error:
             if kind is FateKind.REPLY_LOST:
-                raise self._connection_lost(moment, call) from None
+                raise self._connection_lost(moment) from None
             raise self._heard(moment, error) from None
         if type(answer) is not Done:
-            return self._later(moment, call, answer)
+            return self._later(moment, answer)
         if kind is FateKind.REPLY_LOST:
-            raise self._connection_lost(moment, call)
+            raise self._connection_lost(moment)
         moment.answered = True
         return answer
 
-    async def _later(self, moment: Moment, call: Call, answer: Awaitable[R]) -> R:
+    async def _later(self, moment: Moment, answer: Awaitable[R]) -> R:
         """The same for a child that answers later."""
         lost = moment.fate.kind is FateKind.REPLY_LOST
         try:
             value = await answer
         except OSError as error:
             if lost:
-                raise self._connection_lost(moment, call) from None
+                raise self._connection_lost(moment) from None
             raise self._heard(moment, error) from None
         if lost:
-            raise self._connection_lost(moment, call)
+            raise self._connection_lost(moment)
         moment.answered = True
         return value
 
@@ -229,7 +233,7 @@ class Fated(Translator):
 
     def _phase(self, fop: str, call: Call, args: tuple[Any, ...]) -> Phase:
         """Each change has a lock owner of its own: so its fops are told from those of others that run beside it."""
-        owner = (call.client, call.lk_owner)
+        owner = call.lk_owner
         kind = FOPS[fop]
         if kind is FopKind.LOCK and fop != "lk":
             if _unlocks(args):
@@ -243,8 +247,8 @@ class Fated(Translator):
             return Phase.OP
         return Phase.OUTSIDE
 
-    def _connection_lost(self, moment: Moment, call: Call) -> OSError:
-        self.child.disconnect(call.client)
+    def _connection_lost(self, moment: Moment) -> OSError:
+        self.lose_locks()
         return self._heard(moment, fail(errno.ENOTCONN, self.name))
 
     def _heard(self, moment: Moment, error: OSError) -> OSError:

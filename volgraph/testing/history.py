@@ -62,6 +62,8 @@ class History:
     workload: Workload
     faults: Sequence[Fault]
     events: list[Event] = attrs.field(factory=list)
+    locks: Mapping[str, int] = attrs.field(factory=dict)
+    """By brick, how many locks were left once all clients had gone."""
     heal_left: str = ""
     """What the healing at the end could not heal."""
     images: Mapping[str, Image] = attrs.field(factory=dict)
@@ -93,6 +95,7 @@ def violations(history: History) -> list[str]:
         "I07": (copies_are_equal,),
         "I11": (nothing_reappears,),
         "I17": (files_are_in_one_place,),
+        "I21": (no_lock_is_left,),
         "I22": (everything_ends,),
     }
     return [f"{name}: {wrong}" for name, each in checks.items() for check in each for wrong in check(history)]
@@ -152,6 +155,13 @@ def nothing_reappears(history: History) -> Iterator[str]:
                 for each in history.events
             ):
                 yield f"{seen.client} saw {seen.name.decode()} at {seen.called:.6f}, taken away by: {removed}"
+
+
+def no_lock_is_left(history: History) -> Iterator[str]:
+    """I21: no lock outlives the connection of its owner."""
+    for name, count in sorted(history.locks.items()):
+        if count:
+            yield f"{count} locks are left on {name}, whose owners have gone"
 
 
 def everything_ends(history: History) -> Iterator[str]:

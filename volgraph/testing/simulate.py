@@ -28,6 +28,8 @@ from .workload import BLOCK_BYTES, BLOCKS, NAMES, Do, Fault, Step, Workload
 CONNECT_SECONDS = 60.0
 GIVE_UP_SECONDS = 10 * SECONDS_MAX
 """When an operation that does not end (I22) is left behind, so that the others are judged too."""
+SETTLE_SECONDS = 120.0
+"""By then every connection that is dead has been given up by both sides."""
 HEAL_ROUNDS_MAX = 10
 HEAL_PAUSE_SECONDS = 30.0
 
@@ -47,6 +49,8 @@ def simulate(
             await cluster.start()
             await _under_faults(cluster, history)
             await cluster.recover()
+            await anyio.sleep(SETTLE_SECONDS)
+            history.locks = {name: host.locks for name, host in cluster.hosts.items()}
             await _heal_and_read(cluster, history)
             await cluster.stop()
             history.images = {name: host.store.image() for name, host in cluster.hosts.items()}
@@ -54,11 +58,21 @@ def simulate(
 
     try:
         finished = run(main, seed, backend)
-    except Exception as error:
+    except Exception as raised:
+        error = _innermost(raised)
         error.add_note(str(history))
-        raise
+        raise error from None
     history.trace, history.steps, history.seconds = finished.trace, finished.steps, finished.seconds
     return history
+
+
+def _innermost(error: Exception) -> Exception:
+    """Out of groups of one: task groups wrap whatever escapes from their tasks."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        for note_of_group in getattr(error, "__notes__", ()):
+            error.exceptions[0].add_note(note_of_group)
+        error = error.exceptions[0]
+    return error
 
 
 async def _under_faults(cluster: Cluster, history: History) -> None:

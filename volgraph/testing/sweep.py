@@ -163,6 +163,9 @@ def _missed_by(child: str, moment: Moment) -> Fate:
 
 
 def _healing_fates(moment: Moment) -> Sequence[Fate]:
+    """An unlock is never refused: the lock would stay, and the next thing that the healer locks could wait for ever."""
+    if moment.phase is Phase.UNLOCK:
+        return (OK, REQUEST_LOST, REPLY_LOST)
     return (*FATES, short(1)) if moment.fop == "writev" else FATES
 
 

@@ -24,6 +24,7 @@ from volgraph.graph import (
     LockType,
     Translator,
 )
+from volgraph.graph.options import read_text
 from volgraph.translators import Memory, Trace
 
 pytestmark = pytest.mark.anyio
@@ -128,3 +129,29 @@ async def test_history_is_bounded_and_lines_go_to_the_logger(caplog: pytest.LogC
     assert len(trace.lines) == 2
     assert [record.levelno for record in caplog.records] == [logging.INFO] * 5
     assert caplog.messages[-1] == trace.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("filters", "written"),
+    [
+        ({"include_ops": "stat,access"}, ["stat", "access"]),
+        ({"exclude_ops": ["stat"]}, ["statfs", "access"]),
+        ({"include_ops": "stat,access", "exclude_ops": "ACCESS"}, ["stat"]),
+    ],
+)
+async def test_filters_choose_which_fops_are_written(filters: dict[str, Any], written: list[str]) -> None:
+    trace = Trace("t", [Memory("brick")], **filters)
+    async with Graph(trace):
+        assert isinstance(trace.stat(Call(), ROOT_LOC), Done)
+        await trace.statfs(Call(), ROOT_LOC)
+        await trace.access(Call(), ROOT_LOC, 4)
+
+    assert [line.split()[1].split("(")[0] for line in trace.lines] == written
+
+
+def test_a_filter_with_an_unknown_fop_names_the_nearest_one() -> None:
+    fields, wrong = read_text(Trace, {"include-ops": "lookup,writve", "exclude-ops": "read"})
+
+    assert fields == {"exclude_ops": ("readv",)}
+    assert wrong["include-ops"].message == ("option 'include-ops': no fop is called 'writve': did you mean 'writev'?")
+    assert wrong["include-ops"].in_value

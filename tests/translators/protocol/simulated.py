@@ -1,8 +1,10 @@
 """A client and a server on hosts of their own, in virtual time."""
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import anyio
 import attrs
 import pytest
 
@@ -19,6 +21,7 @@ from volgraph.translators.protocol.wire.xdr import Reader
 
 both_backends = pytest.mark.parametrize("backend", BACKENDS)
 PORT = 24007
+SECONDS_MAX = 2000
 CALL = Call(pid=77)
 
 
@@ -57,9 +60,15 @@ def in_a_world(test: Callable[[World], Awaitable[None]], backend: str, seed: int
         async with serving(network, brick, seed, **options) as graph:
             server = graph.top
             assert isinstance(server, Server)
-            await test(World(network, server, brick, seed))
+            with anyio.fail_after(SECONDS_MAX):  # virtual ones
+                await test(World(network, server, brick, seed))
 
     return run(main, seed, backend).seconds
+
+
+def fails(code: int) -> "pytest.RaisesExc[OSError]":
+    """For `with`: an OSError of that errno must come."""
+    return pytest.raises(OSError, check=lambda error: error.errno == code)
 
 
 def client_of(graph: Graph) -> Client:
@@ -68,12 +77,12 @@ def client_of(graph: Graph) -> Client:
     return client
 
 
-async def made(client: Client, name: bytes = b"f", contents: bytes = b"contents") -> Fd:
+async def made(client: Client, name: bytes = b"f", contents: bytes = b"contents", flags: int = os.O_RDWR) -> Fd:
     """A new file in the root, open."""
-    fd = Fd(flags=2)
+    fd = Fd(flags=flags)
     gfid = client.seams.new_gfid()
     call = CALL.with_xdata({"gfid-req": gfid})
-    await client.create(call, Loc(parent=ROOT_GFID, name=name), 2, 0o644, 0, fd)
+    await client.create(call, Loc(parent=ROOT_GFID, name=name), flags, 0o644, 0, fd)
     fd.gfid = gfid
     await client.writev(CALL, fd, contents, 0)
     return fd

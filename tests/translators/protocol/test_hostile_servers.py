@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from tests.translators.protocol.golden import record
-from tests.translators.protocol.simulated import CALL, PORT, both_backends
-from volgraph.graph import ROOT_GFID, ROOT_LOC, Buffer, Fd, Graph, State
+from tests.translators.protocol.simulated import CALL, PORT, both_backends, fails
+from volgraph.graph import ROOT_GFID, ROOT_LOC, Buffer, ChildDown, Event, Fd, Graph, State
 from volgraph.graph.network import Connection
 from volgraph.testing.loop import run
 from volgraph.testing.network import SimNetwork
@@ -36,6 +36,7 @@ class Liar:
     lie: Answer
     programs: tuple[Program, ...] = handshake.SPOKEN
     attached: bytes = ATTACHED
+    behind_it: bytes = b""
     ports: dict[str, int] = attrs.field(factory=dict)
     connection: Connection | None = None
     _records: Records = attrs.field(factory=Records)
@@ -46,7 +47,7 @@ class Liar:
             header = rpc.parse_call(reader)
             answer = self._handshake(header, reader)
             if answer is not None:
-                self.say(rpc.reply(header.xid, len(answer)) + answer)
+                self.say(rpc.reply(header.xid, len(answer)) + answer + self._behind(header))
             elif header.program == rpc.FOPS_PROGRAM and (said := self.lie(self, header, reader)) is not None:
                 self.say(said)
 
@@ -59,6 +60,9 @@ class Liar:
             port = self.ports.get(reader.opaque(100).decode())
             return handshake.port_reply(0, 0, port) if port else handshake.port_reply(-1, errno.ENOENT, 0)
         return None
+
+    def _behind(self, header: rpc.CallHeader) -> bytes:
+        return self.behind_it if header.program == rpc.HANDSHAKE_PROGRAM else b""
 
     def lost(self, error: OSError | None) -> None:
         pass
@@ -81,10 +85,6 @@ def against(lie: Answer, test: Callable[[Client, Graph], Awaitable[None]], backe
             await test(client, graph)
 
     run(main, 1, backend)
-
-
-def fails(code: int) -> "pytest.RaisesExc[OSError]":
-    return pytest.raises(OSError, check=lambda error: error.errno == code)
 
 
 def whole(xid: int, result: bytes) -> bytes:
@@ -122,6 +122,23 @@ def test_what_does_not_follow_the_protocol_ends_the_connection(backend: str, lie
         assert await graph.up(5)
 
     against(lie, test, backend)
+
+
+def test_a_connection_that_ends_with_the_handshake_never_counts_as_up(backend: str) -> None:
+    async def test(client: Client, graph: Graph) -> None:
+        told: list[Event] = []
+
+        def hearing(event: Event) -> None:
+            told.append(event)
+            Client.rise(client, event)
+
+        client.__dict__["rise"] = hearing
+        await anyio.sleep(10)
+        assert [type(event) for event in told] == [ChildDown]
+        with fails(errno.ENOTCONN):
+            client.stat(CALL, ROOT_LOC)
+
+    against(lambda self, header, reader: None, test, backend, behind_it=whole(4711, b""))
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,14 @@ def test_what_is_not_supported_is_refused_with_the_reason(option: str, said: str
     assert said in str(caught.value)
 
 
+def test_a_permission_for_a_volume_that_is_not_there_is_a_mistake() -> None:
+    spec = STOCK_BRICK.replace("auth.addr./B/brick0.allow", "auth.addr./B/brick1.allow")
+    with pytest.raises(SpecError, match="no volume '/B/brick1' below this server") as caught:
+        link(parse(spec))
+
+    assert "/B/brick0, gv-posix" in str(caught.value)
+
+
 def test_what_must_be_given() -> None:
     with pytest.raises(SpecError) as caught:
         link(parse("volume c\n  type protocol/client\nend-volume\n"))

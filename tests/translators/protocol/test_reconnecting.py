@@ -1,6 +1,9 @@
 """What a client does when its server, or the network, does not do what it should. In virtual time."""
 
 import errno
+import os
+import random
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -11,6 +14,7 @@ from tests.translators.protocol.simulated import (
     World,
     both_backends,
     client_of,
+    fails,
     in_a_world,
     made,
     serving,
@@ -26,16 +30,13 @@ from volgraph.graph import (
     LockType,
     State,
 )
+from volgraph.graph.seams import Clock
 from volgraph.testing.loop import run
 from volgraph.testing.network import SimNetwork
 from volgraph.testing.seams import simulated
 from volgraph.translators import Client, Memory
 
 pytestmark = both_backends
-
-
-def fails(code: int) -> "pytest.RaisesExc[OSError]":
-    return pytest.raises(OSError, check=lambda error: error.errno == code)
 
 
 def test_a_cut_connection_fails_what_is_on_its_way_and_comes_back(backend: str) -> None:
@@ -62,7 +63,7 @@ def test_open_files_and_directories_are_open_again_after_a_reconnect(backend: st
         async with world.client() as graph:
             client = client_of(graph)
             assert await graph.up(10)
-            fd = await made(client)
+            fd = await made(client, flags=os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_TRUNC)
             directory = Fd(ROOT_GFID, is_dir=True)
             await client.opendir(CALL, ROOT_LOC, directory)
             world.cut()
@@ -79,6 +80,28 @@ def test_open_files_and_directories_are_open_again_after_a_reconnect(backend: st
             assert not fd.slots
 
     in_a_world(test, backend)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whenever_the_connection_is_cut_it_is_up_only_while_it_works(backend: str, seed: int) -> None:
+    async def test(world: World) -> None:
+        rng = random.Random(seed)
+        async with world.client(reconnect_interval=0.001) as graph:
+            client = client_of(graph)
+            assert await graph.up(10)
+            fd = await made(client)
+            for _ in range(60):
+                await anyio.sleep(rng.uniform(0, 0.012))
+                world.cut()
+                assert (client.state is State.UP) is (client._session is not None)
+                await anyio.sleep(rng.uniform(0, 0.004))
+                if client.state is State.UP:
+                    with suppress(OSError):
+                        await client.fstat(CALL, fd)
+            assert await graph.up(10)
+            assert bytes((await client.readv(CALL, fd, 100, 0)).data) == b"contents"
+
+    in_a_world(test, backend, seed)
 
 
 def test_what_cannot_be_opened_again_says_so(backend: str) -> None:
@@ -163,6 +186,32 @@ def test_a_server_that_falls_silent_in_the_middle_costs_one_timeout_too(backend:
             with fails(errno.ENOTCONN):
                 await waiting
             assert client.seams.clock.monotonic() - began < 8.1
+
+    in_a_world(test, backend)
+
+
+class CoarseClock(Clock):
+    """A tick is longer than the way to the server and back, as a millisecond is to a server on this machine."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() // 0.1 * 0.1
+
+
+def test_a_server_that_answers_within_one_tick_of_the_clock_is_not_silent(backend: str) -> None:
+    async def test(world: World) -> None:
+        async with world.client(ping_timeout=8.0) as graph, world.client("other") as others:
+            graph.seams.clock = CoarseClock()
+            client, other = client_of(graph), client_of(others)
+            assert await graph.up(10)
+            assert await others.up(10)
+            fd = await made(other)
+            mine = CALL.owned_by(b"one")
+            await other.inodelk(mine, "domain", _loc(fd), LockCommand.SET, Flock(LockType.WRITE))
+            waiting = client.inodelk(mine, "domain", _loc(fd), LockCommand.WAIT, Flock(LockType.WRITE))
+            await anyio.sleep(100)
+            assert client.state is State.UP
+            await other.inodelk(mine, "domain", _loc(fd), LockCommand.SET, Flock(LockType.UNLOCK))
+            await waiting
 
     in_a_world(test, backend)
 

@@ -18,7 +18,7 @@ from volgraph.translators.protocol.wire.kinds import flags_from_wire, flags_to_w
 from volgraph.translators.protocol.wire.procedures import BY_FOP, PROCEDURES, Procedure
 from volgraph.translators.protocol.wire.records import FRAGMENTS_MAX, LAST, Records
 from volgraph.translators.protocol.wire.table import ROWS
-from volgraph.translators.protocol.wire.xdr import Reader
+from volgraph.translators.protocol.wire.xdr import WORD, Reader, opaque
 
 FOPS = [row.fop for row in ROWS if row.fop and not row.fop.startswith("release")]
 ANSWERS = {row.fop: row.answers for row in ROWS}
@@ -268,6 +268,67 @@ def test_a_caller_arrives_with_as_many_groups_as_fit(call: Call) -> None:
     assert (arrived.uid, arrived.gid, arrived.pid, arrived.groups) == (call.uid, call.gid, call.pid, fitting)
     assert (arrived.lk_owner, arrived.stamp_ns, arrived.stamp_flags) == (call.lk_owner, call.stamp_ns, call.stamp_flags)
     assert len(header.credential) <= rpc.CREDENTIAL_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("why", "raw"),
+    [
+        ("padding", opaque(b"abc")[:-1] + b"x"),
+        ("3 bytes wanted", WORD.pack(3) + b"ab"),
+        ("2147483647 bytes", WORD.pack(2**31 - 1)),
+    ],
+)
+def test_opaque_bytes_that_are_not_whole_are_refused(why: str, raw: bytes) -> None:
+    with pytest.raises(ProtocolError, match=why):
+        Reader(raw).opaque(1000)
+
+
+PAIR = opaque(b"key\0") + WORD.pack(2) + bytes(8)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        dicts.HEAD.pack(len(PAIR) + 1, 1, 1) + PAIR + b"x",
+        dicts.HEAD.pack(len(PAIR) - 1, 1, 1) + PAIR,
+        dicts.HEAD.pack(len(PAIR), 2, 1) + PAIR,
+        dicts.HEAD.pack(len(PAIR), 1, 2) + PAIR,
+        dicts.HEAD.pack(8, 0, 0) + bytes(8),
+        dicts.HEAD.pack(0, 5, 0),
+        dicts.HEAD.pack(20, 1, 1) + opaque(b"key\0") + WORD.pack(10) + bytes(8),  # no such type
+        dicts.HEAD.pack(20, 1, 1) + opaque(b"keys") + WORD.pack(2) + bytes(8),  # no NUL at its end
+        dicts.HEAD.pack(20, 1, 1) + opaque(b"k\0y\0") + WORD.pack(2) + bytes(8),  # one too many
+        dicts.HEAD.pack(len(PAIR) * 8193, 8193, 8193) + PAIR * 8193,
+    ],
+)
+def test_a_dict_that_contradicts_itself_is_refused(raw: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        dicts.decode(Reader(raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\0\0\0\1",
+        b"\0\1\0\0",
+        bytes(5),
+        WORD.pack(1) + dicts.PAIR.pack(-1, 4) + bytes(9),
+        WORD.pack(1) + dicts.PAIR.pack(1, -4) + bytes(9),
+        WORD.pack(1) + dicts.PAIR.pack(1, 2) + b"kXvv",
+    ],
+)
+def test_an_old_dict_that_contradicts_itself_is_refused(raw: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        dicts.decode_old(raw)
+
+
+def test_of_more_groups_than_fit_the_first_are_sent() -> None:
+    call = Call(groups=tuple(range(200)), lk_owner=b"12345678")
+    head = rpc.fop_call(1, 1, call, call.lk_owner, 0)
+    arrived = rpc.read_credential(rpc.parse_call(Reader(head[4:])), "")
+
+    assert arrived is not None
+    assert arrived.groups == tuple(range(83))
 
 
 def test_every_fop_that_can_travel_is_in_the_table() -> None:

@@ -85,8 +85,10 @@ class Hand:
 
 
 @asynccontextmanager
-async def running(directory: Path, mode: str = "auto", seams: Seams | None = None) -> AsyncIterator[Hand]:
-    brick = Posix("brick", directory=str(directory), metadata=mode)
+async def running(
+    directory: Path, mode: str = "auto", seams: Seams | None = None, **options: Any
+) -> AsyncIterator[Hand]:
+    brick = Posix("brick", directory=str(directory), metadata=mode, **options)
     async with Graph(brick, seams or Seams()):
         yield Hand(brick, directory)
 

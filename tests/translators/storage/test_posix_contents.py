@@ -136,29 +136,6 @@ async def test_appends_go_to_the_end_whoever_else_writes(tmp_path: Path, mode: s
             brick.release(fd)
 
 
-async def test_truncate_and_fallocate_set_the_size(tmp_path: Path, mode: str) -> None:
-    async with running(tmp_path, mode) as hand:
-        gfid = await hand.file(b"f", b"0123456789")
-        changed = await hand.brick.truncate(Call(), Loc(gfid), 4)
-        assert (changed.pre and changed.pre.size, changed.post and changed.post.size) == (10, 4)
-        fd = await hand.opened(gfid)
-        await hand.brick.ftruncate(Call(), fd, 6)
-        assert await hand.read(gfid) == b"0123\0\0"
-        await hand.brick.fallocate(Call(), fd, 0, 0, 8192)
-        assert (await hand.brick.fstat(Call(), fd)).iatt.size == 8192
-        with fails(errno.EOPNOTSUPP):
-            hand.brick.fallocate(Call(), fd, 1, 0, 8192)
-        with fails(errno.EOPNOTSUPP):
-            hand.brick.discard(Call(), fd, 0, 8192)
-        with fails(errno.EINVAL):
-            hand.brick.truncate(Call(), Loc(gfid), -1)
-        with fails(errno.EFBIG):
-            hand.brick.ftruncate(Call(), fd, (1 << 63) - 1)
-        with fails(errno.ESTALE):
-            hand.brick.truncate(Call(), Loc(hand.gfid()), 0)
-        hand.brick.release(fd)
-
-
 async def test_fsync_is_made_at_the_blocking_seam_and_a_release_meanwhile_does_no_harm(
     tmp_path: Path, mode: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -208,6 +209,57 @@ async def test_a_directory_inside_a_brick_is_no_brick(tmp_path: Path) -> None:
             pass
 
 
+VOLUME = "0a1b2c3d-0000-4000-8000-00000000000f"
+
+
+@pytest.mark.skipif(len(MODES) < 2, reason="needs root, for trusted.* attributes")
+async def test_a_brick_starts_only_in_the_volume_that_its_directory_belongs_to(tmp_path: Path) -> None:
+    os.setxattr(tmp_path, "trusted.glusterfs.volume-id", bytes.fromhex(VOLUME.replace("-", "")))
+    async with running(tmp_path, volume_id=VOLUME.upper()) as hand:
+        await hand.file(b"f", b"x")
+    async with running(tmp_path) as hand:
+        assert await hand.names() == [b"f"]
+    another = VOLUME.replace("f", "e")
+    with pytest.raises(OSError, match=f"belongs to volume {VOLUME}, not to {another}") as caught:
+        async with running(tmp_path, volume_id=another):
+            pass
+    assert caught.value.errno == errno.EINVAL
+
+
+@in_both_modes
+async def test_a_directory_without_a_volume_id_is_left_alone_when_one_is_asked_for(tmp_path: Path, mode: str) -> None:
+    with pytest.raises(OSError, match=r"no trusted\.glusterfs\.volume-id .* Is its disk mounted") as caught:
+        async with running(tmp_path, mode, volume_id=VOLUME):
+            pass
+    assert caught.value.errno == errno.ENODATA
+    assert os.listdir(tmp_path) == []
+
+
+async def test_below_a_cluster_a_disk_that_is_not_mounted_is_a_child_that_is_down(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "empty").mkdir()
+    there = posix("there", tmp_path)
+    empty = Posix("empty", directory=str(tmp_path / "empty"), volume_id=VOLUME)
+    async with Graph(Cluster("c", [there, empty])):
+        assert there.state is State.UP
+        assert empty.state is State.DOWN
+        assert "Is its disk mounted?" in empty.down_reason
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("1", "1%"), ("100", "100%"), ("2.5%", "2.5%"), ("0", "0%"), ("101", "101"), ("1GB", str(1 << 30)), (5, "5%")],
+)
+def test_the_reserve_is_a_size_or_percent_and_a_small_bare_number_is_percent(given: str | int, kept: str) -> None:
+    assert str(Posix("p", directory="/d", reserve=given).reserve) == kept  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", ["101%", "-1", "much", ""])
+def test_what_is_no_reserve_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        Posix("p", directory="/d", reserve=given)  # type: ignore[arg-type]
+
+
 class Cluster(Translator):
     """Two children or more; up as soon as it has heard from all."""
 
@@ -267,3 +319,42 @@ async def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         await hand.opened(gfid)
         await hand.names(folder)
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+class ReadOnlyDisk(Disk):
+    """A file system that the kernel has made read-only, as it does after an error."""
+
+    def open(
+        self,
+        path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+        flags: int,
+        mode: int = 0o777,
+        *,
+        dir_fd: int | None = None,
+    ) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return super().open(path, flags, mode, dir_fd=dir_fd)
+
+
+def read_only() -> Seams:
+    seams = Seams()
+    assert isinstance(seams.blocking, Pool)
+    seams.blocking.disk = ReadOnlyDisk()
+    return seams
+
+
+async def test_a_brick_that_cannot_be_written_is_named_by_the_error(tmp_path: Path) -> None:
+    (tmp_path / "brick").mkdir()
+    with pytest.raises(OSError, match=re.escape(f"brick {tmp_path}/brick: ")) as caught:
+        async with Graph(posix("brick", tmp_path), read_only()):
+            pass
+    assert caught.value.errno == errno.EROFS
+
+
+async def test_a_brick_that_cannot_be_written_is_a_child_that_is_down(tmp_path: Path) -> None:
+    (tmp_path / "brick").mkdir()
+    brick, missing = posix("brick", tmp_path), posix("missing", tmp_path)
+    async with Graph(Cluster("c", [brick, missing]), read_only()):
+        assert brick.state is State.DOWN
+        assert "Read-only file system" in brick.down_reason

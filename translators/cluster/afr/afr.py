@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
@@ -22,7 +23,6 @@ from ....graph import (
     EntryLockCommand,
     Fd,
     Flock,
-    Gfid,
     Loc,
     LockCommand,
     Locked,
@@ -45,7 +45,7 @@ from ....graph import (
 from . import reading
 from .changelog import Kind
 from .locks import EntryLock, FcntlLock, InodeLock, Lock, give_back, hold
-from .replica_set import ReplicaSet
+from .replica_set import OpenFd, ReplicaSet
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -72,32 +72,40 @@ class Afr(ReplicaSet):
         return await reading.lookup(self, call, loc)
 
     async def create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Made:
-        return await self.make(call, loc, Translator.create, loc, flags, mode, umask, fd)
+        return await self.opening(fd, flags, self._create(call, loc, flags, mode, umask, fd))
+
+    async def _create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Made:
+        done = await self.change_names(
+            [EntryLock.on(loc)], [loc.parent], Translator.create, call, loc, flags, mode, umask, fd
+        )
+        for child in done.blame:  # what it has opened, if anything, is not this file
+            self.children[child].release(fd)
+        return self.made(done)
 
     async def mknod(self, call: Call, loc: Loc, mode: int, rdev: int, umask: int) -> Made:
-        return await self.make(call, loc, Translator.mknod, loc, mode, rdev, umask)
+        return await self.make(loc, Translator.mknod, call, loc, mode, rdev, umask)
 
     async def mkdir(self, call: Call, loc: Loc, mode: int, umask: int) -> Made:
-        return await self.make(call, loc, Translator.mkdir, loc, mode, umask)
+        return await self.make(loc, Translator.mkdir, call, loc, mode, umask)
 
     async def symlink(self, call: Call, target: bytes, loc: Loc, umask: int) -> Made:
-        return await self.make(call, loc, Translator.symlink, target, loc, umask)
+        return await self.make(loc, Translator.symlink, call, target, loc, umask)
 
     async def link(self, call: Call, old: Loc, new: Loc) -> Made:
-        locks = [EntryLock(Loc(new.parent), new.name)]
-        return self.best(await self.change_names(call, locks, [new.parent], Translator.link, old, new))
+        there = await self.object_at(call, old)
+        return (await self.change_names([EntryLock.on(new)], [new.parent], Translator.link, call, there, new)).reply
 
     async def unlink(self, call: Call, loc: Loc, xflags: int = 0) -> Removed:
-        locks = [EntryLock(Loc(loc.parent), loc.name)]
-        return self.best(await self.change_names(call, locks, [loc.parent], Translator.unlink, loc, xflags))
+        locks = [EntryLock.on(loc)]
+        return (await self.change_names(locks, [loc.parent], Translator.unlink, call, loc, xflags)).reply
 
     async def rmdir(self, call: Call, loc: Loc, xflags: int = 0) -> Removed:
-        inside = await self._gfid_at(call, loc)
-        locks = [EntryLock(Loc(loc.parent), loc.name), EntryLock(Loc(inside), None)]
-        return self.best(await self.change_names(call, locks, [loc.parent], Translator.rmdir, loc, xflags))
+        inside = await self.object_at(call, loc)
+        locks = [EntryLock.on(loc), EntryLock(inside, None)]
+        return (await self.change_names(locks, [loc.parent], Translator.rmdir, call, loc, xflags)).reply
 
     async def rename(self, call: Call, old: Loc, new: Loc) -> Renamed:
-        locks = [EntryLock(Loc(old.parent), old.name), EntryLock(Loc(new.parent), new.name)]
+        locks = [EntryLock.on(old), EntryLock.on(new)]
         try:
             found = await reading.lookup(self, call.with_xdata(None), Loc(parent=new.parent, name=new.name))
         except FileNotFoundError:
@@ -105,35 +113,49 @@ class Afr(ReplicaSet):
         else:
             if found.iatt.is_dir:  # nobody may put a name into a directory that is about to be replaced
                 locks.append(EntryLock(Loc(found.iatt.gfid), None))
-        directories = [old.parent, new.parent]
-        return self.best(await self.change_names(call, locks, directories, Translator.rename, old, new))
-
-    async def _gfid_at(self, call: Call, loc: Loc) -> Gfid:
-        if loc.gfid != NULL_GFID:
-            return loc.gfid
-        return (await reading.lookup(self, call.with_xdata(None), loc)).iatt.gfid
+        directories = [new.parent, old.parent]  # told first where the object is: half told it has two names, never none
+        return (await self.change_names(locks, directories, Translator.rename, call, old, new)).reply
 
     # --- attributes and contents -------------------------------------------------------------------------------
 
     async def stat(self, call: Call, loc: Loc) -> Attributes:
-        return await self.read_one(call, loc, Translator.stat, call, loc)
+        return await self.read(Translator.stat, call, loc)
 
     async def fstat(self, call: Call, fd: Fd) -> Attributes:
-        return await self.read_one(call, fd, Translator.fstat, call, fd)
+        return await self.read(Translator.fstat, call, fd)
 
     async def access(self, call: Call, loc: Loc, mask: int) -> Acknowledged:
-        return await self.read_one(call, loc, Translator.access, call, loc, mask)
+        return await self.read(Translator.access, call, loc, mask)
 
     async def readlink(self, call: Call, loc: Loc, size: int) -> Target:
-        return await self.read_one(call, loc, Translator.readlink, call, loc, size)
+        return await self.read(Translator.readlink, call, loc, size)
 
     async def setattr(self, call: Call, loc: Loc, new: NewAttributes) -> Changed:
-        return await self.change(call, Kind.METADATA, loc, Translator.setattr, loc, new)
+        if new.size is None:
+            return await self.change(Kind.METADATA, Translator.setattr, call, loc, new)
+        return await self._resize(new, partial(self.truncate, call, loc), partial(self.setattr, call, loc))
 
     async def fsetattr(self, call: Call, fd: Fd, new: NewAttributes) -> Changed:
-        return await self.change(call, Kind.METADATA, fd, Translator.fsetattr, fd, new)
+        if new.size is None:
+            return await self.change(Kind.METADATA, Translator.fsetattr, call, fd, new)
+        return await self._resize(new, partial(self.ftruncate, call, fd), partial(self.fsetattr, call, fd))
+
+    async def _resize(
+        self,
+        new: NewAttributes,
+        truncate: Callable[[int], Awaitable[Changed]],
+        set_rest: Callable[[NewAttributes], Awaitable[Changed]],
+    ) -> Changed:
+        """A new size changes contents, which are logged and healed apart from attributes."""
+        assert new.size is not None
+        resized = await truncate(new.size)
+        rest = attrs.evolve(new, size=None)
+        return resized if rest.empty else await set_rest(rest)
 
     async def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Acknowledged:
+        return await self.opening(fd, flags, self._open(call, loc, flags, fd))
+
+    async def _open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Acknowledged:
         good = await reading.readable_copies(self, call, loc.gfid)
         outcomes = await fan_out(self.children_up(), Translator.open, call, loc, flags & ~os.O_TRUNC, fd)
         reply = self.opened(outcomes, good)
@@ -142,38 +164,48 @@ class Afr(ReplicaSet):
         return reply
 
     async def opendir(self, call: Call, loc: Loc, fd: Fd) -> Acknowledged:
-        good = await reading.readable_copies(self, call, loc.gfid)
+        return await self.opening(fd, os.O_DIRECTORY, self._opendir(call, loc, fd))
+
+    async def _opendir(self, call: Call, loc: Loc, fd: Fd) -> Acknowledged:
+        """What other clients have changed until now is listed: no older knowledge of the copies will do."""
+        good = await reading.readable_copies(self, call, loc.gfid, fresh=True)
         return self.opened(await fan_out(self.children_up(), Translator.opendir, call, loc, fd), good)
 
     async def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Data:
-        return await self.read_one(call, fd, Translator.readv, call, fd, size, offset, flags)
+        self.refuse_unless_open_for(fd, os.O_RDONLY)
+        return await self.read(Translator.readv, call, fd, size, offset, flags)
 
     async def seek(self, call: Call, fd: Fd, offset: int, what: int) -> Sought:
-        return await self.read_one(call, fd, Translator.seek, call, fd, offset, what)
+        return await self.read(Translator.seek, call, fd, offset, what)
 
     async def rchecksum(self, call: Call, fd: Fd, offset: int, length: int) -> Checksums:
-        return await self.read_one(call, fd, Translator.rchecksum, call, fd, offset, length)
+        return await self.read(Translator.rchecksum, call, fd, offset, length)
 
     async def writev(self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0) -> Written:
-        return await self.change(call, Kind.DATA, fd, Translator.writev, fd, data, offset, flags)
+        self.refuse_unless_open_for(fd, os.O_WRONLY)
+        return await self.change(Kind.DATA, Translator.writev, call, fd, data, offset, flags)
 
     async def truncate(self, call: Call, loc: Loc, size: int) -> Changed:
-        return await self.change(call, Kind.DATA, loc, Translator.truncate, loc, size)
+        return await self.change(Kind.DATA, Translator.truncate, call, loc, size)
 
     async def ftruncate(self, call: Call, fd: Fd, size: int) -> Changed:
-        return await self.change(call, Kind.DATA, fd, Translator.ftruncate, fd, size)
+        self.refuse_unless_open_for(fd, os.O_WRONLY)
+        return await self.change(Kind.DATA, Translator.ftruncate, call, fd, size)
 
     async def fallocate(self, call: Call, fd: Fd, flags: int, offset: int, length: int) -> Changed:
-        return await self.change(call, Kind.DATA, fd, Translator.fallocate, fd, flags, offset, length)
+        self.refuse_unless_open_for(fd, os.O_WRONLY)
+        return await self.change(Kind.DATA, Translator.fallocate, call, fd, flags, offset, length)
 
     async def discard(self, call: Call, fd: Fd, offset: int, length: int) -> Changed:
-        return await self.change(call, Kind.DATA, fd, Translator.discard, fd, offset, length)
+        self.refuse_unless_open_for(fd, os.O_WRONLY)
+        return await self.change(Kind.DATA, Translator.discard, call, fd, offset, length)
 
     async def zerofill(self, call: Call, fd: Fd, offset: int, length: int) -> Changed:
-        return await self.change(call, Kind.DATA, fd, Translator.zerofill, fd, offset, length)
+        self.refuse_unless_open_for(fd, os.O_WRONLY)
+        return await self.change(Kind.DATA, Translator.zerofill, call, fd, offset, length)
 
     async def fsync(self, call: Call, fd: Fd, datasync: int = 0) -> Changed:
-        return await self.change(call, Kind.DATA, fd, Translator.fsync, fd, datasync)
+        return await self.change(Kind.DATA, Translator.fsync, call, fd, datasync)
 
     async def flush(self, call: Call, fd: Fd) -> Acknowledged:
         return self.quorum_reply(await fan_out(self.children_up(), Translator.flush, call, fd))
@@ -195,7 +227,7 @@ class Afr(ReplicaSet):
     async def readdirp(self, call: Call, fd: Fd, size: int, offset: int) -> Entries:
         """Attributes come only with entries whose copy is known to be good; a lookup tells about the others."""
         reply = await self._list(call, fd, offset, lambda child: child.readdirp(call, fd, size, offset))
-        serving = fd.slots[self]
+        serving = self._slot(fd).serving
         for entry in reply.entries:
             state = self.inodes.known(entry.gfid or NULL_GFID)
             if state is None or state.generation != self.generation or serving not in state.readable:
@@ -206,25 +238,30 @@ class Afr(ReplicaSet):
 
     async def _list(self, call: Call, fd: Fd, offset: int, wind: Callable[[Translator], Awaitable[Entries]]) -> Entries:
         """A listing begins on a good copy and stays there: another child's offsets mean nothing to it."""
-        if offset and self in fd.slots:
-            return await wind(self.children[fd.slots[self]])
+        slot = self._slot(fd)
+        if offset and slot.serving is not None:
+            return await wind(self.children[slot.serving])
 
         async def begin(child: Translator) -> Entries:
             reply = await wind(child)
-            fd.slots[self] = self.index[child]
+            slot.serving = self.index[child]
             return reply
 
         return await reading.read(self, call, fd, begin)
+
+    def _slot(self, fd: Fd) -> OpenFd:
+        slot: OpenFd = fd.slots.setdefault(self, OpenFd(os.O_DIRECTORY))
+        return slot
 
     # --- extended attributes; this afr's own keys are hidden and refused ---------------------------------------
 
     async def getxattr(self, call: Call, loc: Loc, name: str | None) -> Xattrs:
         self._readable_name(name)
-        return self._without_own(await self.read_one(call, loc, Translator.getxattr, call, loc, name))
+        return self._without_own(await self.read(Translator.getxattr, call, loc, name))
 
     async def fgetxattr(self, call: Call, fd: Fd, name: str | None) -> Xattrs:
         self._readable_name(name)
-        return self._without_own(await self.read_one(call, fd, Translator.fgetxattr, call, fd, name))
+        return self._without_own(await self.read(Translator.fgetxattr, call, fd, name))
 
     def _readable_name(self, name: str | None) -> None:
         if name is not None and (self.keys.owned(name) or name.startswith("glusterfs.xattrop_")):
@@ -238,27 +275,27 @@ class Afr(ReplicaSet):
 
     async def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Acknowledged:
         self._refuse_own(values, errno.EPERM)
-        return await self.change(call, Kind.METADATA, loc, Translator.setxattr, loc, values, flags)
+        return await self.change(Kind.METADATA, Translator.setxattr, call, loc, values, flags)
 
     async def fsetxattr(self, call: Call, fd: Fd, values: Mapping[str, bytes], flags: int = 0) -> Acknowledged:
         self._refuse_own(values, errno.EPERM)
-        return await self.change(call, Kind.METADATA, fd, Translator.fsetxattr, fd, values, flags)
+        return await self.change(Kind.METADATA, Translator.fsetxattr, call, fd, values, flags)
 
     async def removexattr(self, call: Call, loc: Loc, name: str) -> Acknowledged:
         self._refuse_own((name,), errno.EPERM)
-        return await self.change(call, Kind.METADATA, loc, Translator.removexattr, loc, name)
+        return await self.change(Kind.METADATA, Translator.removexattr, call, loc, name)
 
     async def fremovexattr(self, call: Call, fd: Fd, name: str) -> Acknowledged:
         self._refuse_own((name,), errno.EPERM)
-        return await self.change(call, Kind.METADATA, fd, Translator.fremovexattr, fd, name)
+        return await self.change(Kind.METADATA, Translator.fremovexattr, call, fd, name)
 
     async def xattrop(self, call: Call, loc: Loc, kind: XattropKind, values: Mapping[str, bytes]) -> Xattrs:
         self._refuse_own(values, errno.EINVAL)
-        return await self.change(call, Kind.METADATA, loc, Translator.xattrop, loc, kind, values)
+        return await self.change(Kind.METADATA, Translator.xattrop, call, loc, kind, values)
 
     async def fxattrop(self, call: Call, fd: Fd, kind: XattropKind, values: Mapping[str, bytes]) -> Xattrs:
         self._refuse_own(values, errno.EINVAL)
-        return await self.change(call, Kind.METADATA, fd, Translator.fxattrop, fd, kind, values)
+        return await self.change(Kind.METADATA, Translator.fxattrop, call, fd, kind, values)
 
     def _refuse_own(self, names: Collection[str], code: int) -> None:
         for name in names:
@@ -282,7 +319,7 @@ class Afr(ReplicaSet):
 
     async def lk(self, call: Call, fd: Fd, command: LockCommand, flock: Flock) -> Locked:
         if command == LockCommand.GET:
-            return await self.read_one(call, fd, Translator.lk, call, fd, command, flock)
+            return await self.read(Translator.lk, call, fd, command, flock)
         reply: Locked = await self._lock(call, FcntlLock(fd, flock), "", command, flock.type)
         return reply
 
@@ -299,11 +336,20 @@ class Afr(ReplicaSet):
         return reply
 
     async def _lock(self, call: Call, lock: Lock, domain: str, command: LockCommand, type: int) -> Any:
+        self._refuse_own_domain(domain)
         if type == LockType.UNLOCK:
             return await give_back(self, call, lock, domain)
         return await hold(self, call, lock, domain, wait=command == LockCommand.WAIT)
 
     async def _lock_names(self, call: Call, lock: Lock, domain: str, command: EntryLockCommand) -> Any:
+        self._refuse_own_domain(domain)
         if command == EntryLockCommand.UNLOCK:
             return await give_back(self, call, lock, domain)
         return await hold(self, call, lock, domain, wait=command == EntryLockCommand.LOCK)
+
+    def _refuse_own_domain(self, domain: str) -> None:
+        """Whoever above held what a change down here needs would wait for itself."""
+        if domain in (self.name, self.healing_domain):
+            error = fail(errno.EINVAL, domain)
+            error.add_note(f"an afr above {self.name} needs another name: both would lock in the same domain")
+            raise error

@@ -89,16 +89,15 @@ class Keys:
         """Something is about to change. The zeros read what is already known about each copy."""
         return {self.dirty: packed(kind, 1), **dict.fromkeys(self.pending, ZEROS)}
 
-    def post_op(self, kind: Kind, failed: Collection[int], clear_dirty: bool = True) -> dict[str, bytes]:
+    def post_op(self, kind: Kind, failed: Collection[int]) -> dict[str, bytes]:
         """The change is over, and `failed` missed it: told in one xattrop, so that no crash comes between."""
-        values = {self.pending[child]: COUNTERS.pack(*missed(kind)) for child in failed}
-        if clear_dirty:
-            values[self.dirty] = packed(kind, -1)
-        return values
+        return {self.dirty: packed(kind, -1), **self.owed(failed, (kind,))}
 
-    def new_object(self, failed: Collection[int], contents: Kind | None) -> dict[str, bytes]:
-        """A new object that the copies `failed` lack altogether: its attributes and its contents are owed to them."""
-        owed = added(missed(Kind.METADATA), NONE if contents is None else missed(contents))
+    def owed(self, failed: Collection[int], kinds: Sequence[Kind]) -> dict[str, bytes]:
+        """What adds to the blame of the copies `failed` that they missed one change of each kind."""
+        owed = NONE
+        for kind in kinds:
+            owed = added(owed, missed(kind))
         return {self.pending[child]: COUNTERS.pack(*owed) for child in failed}
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import anyio
+import anyio.lowlevel
 import attrs
 
-from ....graph import ROOT_GFID, ROOT_LOC, Call, Coming, Fd, Gfid, Iatt, Loc, Translator, XattropKind
+from ....graph import ROOT_GFID, ROOT_LOC, Call, Coming, Fd, Gfid, Iatt, Loc, State, Translator, XattropKind
 from .changelog import ZEROS
 from .healing import Healing, NotNow, Result, SplitBrain, heal_object
 from .healing_names import list_directory
@@ -30,10 +30,15 @@ LISTING_BYTES = 128 * 1024
 
 
 async def index_of(node: Translator, call: Call) -> set[Gfid] | None:
-    """What the bricks below `node` say has marks on it; None where one keeps no index that can be seen from here."""
+    """What the bricks below `node` say has marks on it; None where one keeps no index that can be seen from here.
+
+    Of a cluster the children that are up are asked: what one that is down knows is healed when it is back.
+    """
     if len(node.below) > 1:
         everything: set[Gfid] = set()
         for below in node.below:
+            if below.state is not State.UP:
+                continue
             part = await index_of(below, call)
             if part is None:
                 return None
@@ -107,7 +112,7 @@ class Crawler:
                 await self._running
 
     def call(self) -> Call:
-        return Call(pid=HEALER_PID, client=f"heal:{self.afr.name}", lk_owner=self.afr.new_lock_owner())
+        return Call(pid=HEALER_PID, lk_owner=self.afr.new_lock_owner())
 
     async def candidates(self, full: bool) -> set[Gfid]:
         """Objects that may have to be healed."""
@@ -155,6 +160,7 @@ class Crawler:
             retry, progress = set(), False
             queue = deque(sorted(waiting))
             while queue:
+                await anyio.lowlevel.checkpoint()  # bricks that answer at once would keep everybody else waiting
                 each = queue.popleft()
                 result, item, found, better = await self._heal_one(each)
                 queue += found
@@ -216,6 +222,7 @@ class Crawler:
         """Inspect every candidate without changing anything."""
         report = HealReport()
         for gfid in sorted(await self.candidates(False)):
+            await anyio.lowlevel.checkpoint()
             healing = Healing(self.afr, gfid, self.call())
             outcomes = await look(self.afr, healing.call, healing.loc)
             healing.copies = copies_of(self.afr.keys, outcomes)
@@ -223,7 +230,7 @@ class Crawler:
                 continue
             item = self._item(healing)
             kinds = contents_of(next(iter(healing.copies.values())).iatt)
-            if any(direction(healing.copies, kind, None).split for kind in kinds):
+            if any(direction(healing.copies, kind, self.afr.quorum.majority).split for kind in kinds):
                 item.reason = "every copy is blamed"
                 report.split_brain.append(item)
             else:

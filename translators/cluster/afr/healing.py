@@ -7,22 +7,24 @@ subtracting what was read at the start, so that what went wrong meanwhile stays 
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import anyio
 import attrs
 
-from ....graph import Answers, Call, Gfid, Loc, Outcome, Translator, XattropKind
-from .changelog import COUNTERS, Kind, added, missed, taken_back, told
-from .locks import EntryLock, InodeLock, Lock
+from ....graph import Call, Fop, Gfid, Loc, NewAttributes, Outcome, Translator, XattropKind, fan_out
+from .changelog import Kind, added, missed, taken_back, told
+from .locks import EntryLock, InodeLock, Lock, held
 from .reading import copies_of, look
 from .verdict import Copy, Direction, conflict, contents_of, direction, witnessed
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
+
+R = TypeVar("R")
+P = ParamSpec("P")
 
 ABSENT = (errno.ENOENT, errno.ESTALE)
 
@@ -95,9 +97,7 @@ class Healing:
         )
 
     def direct(self, kind: Kind) -> Direction:
-        quorum = self.afr.quorum
-        majority = quorum.count if quorum.count > 1 else None
-        found = direction(self.copies, kind, majority)
+        found = direction(self.copies, kind, self.afr.quorum.majority)
         if found.split:
             raise SplitBrain(f"every copy is blamed for {kind.name.lower()}")
         return found
@@ -113,37 +113,47 @@ class Healing:
         for sink in sinks:
             if any(self.copies[witness].record.pending[sink][kind] for witness in witnesses):
                 continue
-            values = {self.afr.keys.pending[sink]: COUNTERS.pack(*missed(kind))}
             for witness in sorted(witnesses):
-                await self.child(witness).xattrop(self.call, self.loc, XattropKind.ADD_ARRAY, values)
+                await self.add(witness, self.loc, self.afr.keys.owed([sink], [kind]))
                 pending = self.copies[witness].record.pending
                 pending[sink] = added(pending[sink], missed(kind))
 
     async def absolve(self, kind: Kind, good: Collection[int]) -> None:
-        """Take back on the good copies what was read: blame of copies that are good now, and doubts."""
+        """Take back on the good copies what was read: blame of copies that are good now, and doubts. What a copy that
+        was healed now knows better than one that was not, it says from now on."""
         for witness in sorted(good):
             record = self.copies[witness].record
-            values = {
-                self.afr.keys.pending[other]: taken_back(told(record.pending[other], kind))
-                for other in good
-                if any(told(record.pending[other], kind))
-            }
-            for other in set(self.copies) - set(good):
-                if not record.pending[other][kind]:  # what a healed copy now knows better than another
-                    values[self.afr.keys.pending[other]] = COUNTERS.pack(*missed(kind))
-            if any(told(record.dirty, kind)):
-                values[self.afr.keys.dirty] = taken_back(told(record.dirty, kind))
+            said = {self.afr.keys.pending[other]: told(record.pending[other], kind) for other in good}
+            said[self.afr.keys.dirty] = told(record.dirty, kind)
+            values = {key: taken_back(counters) for key, counters in said.items() if any(counters)}
+            bad = [other for other in self.copies if other not in good and not record.pending[other][kind]]
+            values |= self.afr.keys.owed(bad, [kind])
             if values:
-                await self.child(witness).xattrop(self.call, self.loc, XattropKind.ADD_ARRAY, values)
+                await self.add(witness, self.loc, values)
         self.afr.doubted(self.gfid)
 
+    async def add(self, number: int, loc: Loc, values: Mapping[str, bytes]) -> None:
+        """Add to the counters of an object on one child."""
+        await self.child(number).xattrop(self.call, loc, XattropKind.ADD_ARRAY, values)
+
+    # --- fops on several copies --------------------------------------------------------------------------------------
+
     async def on_each(
-        self, children: Iterable[int], wind: Callable[[Answers[Any], Translator], None]
-    ) -> dict[int, Outcome[Any]]:
-        answers: Answers[Any] = Answers()
-        for number in children:
-            wind(answers, self.child(number))
-        return {self.afr.index[outcome.child]: outcome for outcome in await answers.all()}
+        self, children: Iterable[int], fop: Fop[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> dict[int, Outcome[R]]:
+        outcomes = await fan_out([self.child(number) for number in sorted(children)], fop, *args, **kwargs)
+        return {self.afr.index[outcome.child]: outcome for outcome in outcomes}
+
+    async def done_on(self, children: Iterable[int], fop: Fop[P, R], *args: P.args, **kwargs: P.kwargs) -> set[int]:
+        """The children on which it succeeded."""
+        outcomes = await self.on_each(children, fop, *args, **kwargs)
+        return {number for number, outcome in outcomes.items() if outcome.ok}
+
+    async def restore_times(self, source: int, sinks: Iterable[int]) -> set[int]:
+        """What healing did to contents did not change them: their times are the source's. Where that succeeded."""
+        iatt = self.copies[source].iatt
+        times = NewAttributes(atime_ns=iatt.atime_ns, mtime_ns=iatt.mtime_ns)
+        return await self.done_on(sinks, Translator.setattr, self.call, self.loc, times)
 
     # --- locks -------------------------------------------------------------------------------------------------------
 
@@ -155,28 +165,14 @@ class Healing:
             lock = InodeLock.for_data(self.loc)
         elif kind is Kind.METADATA:
             lock = InodeLock.for_metadata(self.loc)
-        async with (
-            self._held(lock, f"{self.afr.name}:self-heal", wait=False),
-            self._held(lock, self.afr.name, wait=True),
-        ):
+        everywhere = range(len(self.afr.children))
+        async with AsyncExitStack() as locks:
+            for domain, wait in ((self.afr.healing_domain, False), (self.afr.name, True)):
+                try:
+                    await locks.enter_async_context(held(self.afr, everywhere, self.call, lock, domain, wait))
+                except OSError as error:
+                    raise NotNow("another healer is at it" if error.errno == errno.EAGAIN else str(error)) from None
             yield
-
-    @asynccontextmanager
-    async def _held(self, lock: Lock, domain: str, wait: bool) -> AsyncIterator[None]:
-        """On every child, in the children's order: the order in which everybody waits."""
-        granted: list[int] = []
-        try:
-            for number in range(len(self.afr.children)):
-                outcomes = await self.on_each([number], lambda to, child: lock.take(to, child, self.call, domain, wait))
-                error = outcomes[number].error
-                if error is not None:
-                    busy = error.errno == errno.EAGAIN
-                    raise NotNow("another healer is at it" if busy else f"{self.name(number)}: {error.strerror}")
-                granted.append(number)
-            yield
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.on_each(granted, lambda to, child: lock.give(to, child, self.call, domain))
 
 
 async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from ....graph import Data, Fd, NewAttributes, Outcome, Translator
+import anyio.lowlevel
+
+from ....graph import Data, Fd, NewAttributes, Outcome, Translator, Written, fail
 from .changelog import Kind
 from .healing import Healing
 from .verdict import best_file
@@ -27,53 +29,39 @@ async def heal_data(healing: Healing) -> None:
     await healing.blame(Kind.DATA, sources, sinks)
     healed = await _copy(healing, source, sinks)
     await healing.absolve(Kind.DATA, sources | healed)
-    _all_or_error(healing, sinks, healed)
+    left = sorted(sinks - healed)
+    if left:
+        raise fail(errno.EIO, f"not healed on {', '.join(map(healing.name, left))}")
 
 
 async def _copy(healing: Healing, source: int, sinks: Collection[int]) -> set[int]:
     """Make the sinks' bytes the source's. Returns the sinks where every step succeeded."""
     if not sinks:
         return set()
-    fd = Fd(healing.gfid, os.O_RDWR)
-    size, healed = healing.copies[source].iatt.size, set(sinks)
-    healed = _succeeded(
-        await healing.on_each(healed, lambda to, c: to.wind(c, Translator.ftruncate, healing.call, fd, size))
-    )
-    offset = 0
+    fd, size, offset = Fd(healing.gfid, os.O_RDWR), healing.copies[source].iatt.size, 0
+    healed = await healing.done_on(sinks, Translator.ftruncate, healing.call, fd, size)
     while offset < size and healed:
+        await anyio.lowlevel.checkpoint()  # bricks that answer at once would keep everybody else waiting
         block = await healing.child(source).readv(healing.call, fd, min(BLOCK_BYTES, size - offset), offset)
         if not len(block.data):
-            raise OSError(5, f"{healing.name(source)} ends at {offset} of {size} bytes")
+            raise fail(errno.EIO, f"{healing.name(source)} ends at {offset} of {size} bytes")
         healed = await _write(healing, fd, block, offset, healed)
         offset += len(block.data)
-    healed = _succeeded(await healing.on_each(healed, lambda to, c: to.wind(c, Translator.fsync, healing.call, fd, 0)))
-    return await _restore_times(healing, source, healed)
+    healed = await healing.done_on(healed, Translator.fsync, healing.call, fd, 0)
+    return await healing.restore_times(source, healed)
 
 
 async def _write(healing: Healing, fd: Fd, block: Data, offset: int, sinks: set[int]) -> set[int]:
     """One block. Zeros beyond what a sink ever held are left out: a hole stays a hole."""
     unheld = {child for child in sinks if healing.copies[child].iatt.size <= offset}
     sparse = set() if any(block.data) else unheld
-    outcomes = await healing.on_each(
-        sorted(sinks - sparse),
-        lambda to, child: to.wind(child, Translator.writev, healing.call, fd, block.data, offset),
-    )
-    return sparse | {child for child in _succeeded(outcomes) if wrote_all(outcomes[child], len(block.data))}
+    outcomes = await healing.on_each(sinks - sparse, Translator.writev, healing.call, fd, block.data, offset)
+    return sparse | {child for child, outcome in outcomes.items() if wrote_all(outcome, len(block.data))}
 
 
-def wrote_all(outcome: Outcome[Any], size: int) -> bool:
+def wrote_all(outcome: Outcome[Written], size: int) -> bool:
     """A short write is a failed one."""
     return outcome.value is not None and outcome.value.count == size
-
-
-async def _restore_times(healing: Healing, source: int, sinks: set[int]) -> set[int]:
-    iatt = healing.copies[source].iatt
-    times = NewAttributes(atime_ns=iatt.atime_ns, mtime_ns=iatt.mtime_ns)
-    return _succeeded(
-        await healing.on_each(
-            sorted(sinks), lambda to, c: to.wind(c, Translator.setattr, healing.call, healing.loc, times)
-        )
-    )
 
 
 async def heal_metadata(healing: Healing) -> None:
@@ -126,13 +114,3 @@ def _own_xattrs(healing: Healing, child: int) -> Mapping[str, bytes]:
         and not name.startswith(BRICKS_OWN)
         and not healing.afr.keys.owned(name)
     }
-
-
-def _succeeded(outcomes: dict[int, Outcome[Any]]) -> set[int]:
-    return {child for child, outcome in outcomes.items() if outcome.ok}
-
-
-def _all_or_error(healing: Healing, sinks: Collection[int], healed: Collection[int]) -> None:
-    left = sorted(set(sinks) - set(healed))
-    if left:
-        raise OSError(5, f"not healed on {', '.join(map(healing.name, left))}")

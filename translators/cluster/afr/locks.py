@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -31,6 +33,11 @@ METADATA_RANGE_START = 2**63 - 2
 
 class Lock(Protocol):
     """Something to hold on every child."""
+
+    @property
+    def covers(self) -> tuple[object, ...]:
+        """What exactly is locked: an unlock of the same undoes it."""
+        ...
 
     @property
     def order(self) -> tuple[bytes, bytes]:
@@ -63,6 +70,10 @@ class InodeLock:
         return cls(target, Flock(start=METADATA_RANGE_START))
 
     @property
+    def covers(self) -> tuple[object, ...]:
+        return ("inode", self.target.gfid, self.flock.start, self.flock.length)
+
+    @property
     def order(self) -> tuple[bytes, bytes]:
         return (self.target.gfid, b"")
 
@@ -90,6 +101,15 @@ class EntryLock:
     name: bytes | None
     type: LockType = LockType.WRITE
 
+    @classmethod
+    def on(cls, loc: Loc) -> EntryLock:
+        """The name that `loc` gives."""
+        return cls(Loc(loc.parent), loc.name)
+
+    @property
+    def covers(self) -> tuple[object, ...]:
+        return ("entry", self.target.gfid, self.name)
+
     @property
     def order(self) -> tuple[bytes, bytes]:
         return (self.target.gfid, self.name or b"")
@@ -115,6 +135,10 @@ class FcntlLock:
     flock: Flock
 
     @property
+    def covers(self) -> tuple[object, ...]:
+        return ("file", self.target.gfid, self.flock.start, self.flock.length)
+
+    @property
     def order(self) -> tuple[bytes, bytes]:
         return (self.target.gfid, b"")
 
@@ -126,38 +150,131 @@ class FcntlLock:
         to.wind(child, Translator.lk, call, self.target, LockCommand.SET, flock)
 
 
+# --- locks of callers above ------------------------------------------------------------------------------------------
+
+
+@attrs.define(eq=False)
+class Waiter:
+    """A caller whose lock is being taken on child after child. It gives up by unlocking what it has not got yet."""
+
+    gave_up: bool = False
+
+
+class Waiters:
+    """The callers that wait for a lock on several children, by what they wait for."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[tuple[object, ...], list[Waiter]] = {}
+
+    @contextmanager
+    def waiting(self, call: Call, lock: Lock, domain: str) -> Iterator[Waiter]:
+        key, waiter = _whose(call, lock, domain), Waiter()
+        self._waiters.setdefault(key, []).append(waiter)
+        try:
+            yield waiter
+        finally:
+            self._waiters[key].remove(waiter)
+            if not self._waiters[key]:
+                del self._waiters[key]
+
+    def give_up(self, call: Call, lock: Lock, domain: str) -> None:
+        """Of equal ones the newest, as the children do."""
+        for waiter in self._waiters.get(_whose(call, lock, domain), ())[-1:]:
+            waiter.gave_up = True
+
+    def gone(self, client: str) -> None:
+        """A client is gone: what it waits for on one child it must not get on the next."""
+        for key, waiters in self._waiters.items():
+            if key[0] == client:
+                for waiter in waiters:
+                    waiter.gave_up = True
+
+
+def _whose(call: Call, lock: Lock, domain: str) -> tuple[object, ...]:
+    return (call.client, call.lk_owner, domain, *lock.covers)
+
+
 async def hold(afr: ReplicaSet, call: Call, lock: Lock, domain: str, wait: bool) -> Any:
     """Take a caller's lock on every child, or on none; the reply is the first child's.
 
     Everywhere at once; where somebody else holds it, EAGAIN, or, if the caller will `wait`, child after child in the
-    order that everybody keeps. ENOTCONN below quorum.
+    order that everybody keeps. ENOTCONN below quorum; ECANCELED when the caller has given up waiting.
     """
     if not afr.quorum.met(afr.up):
         raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
     everyone = sorted(afr.up)
-    outcomes = await _take(afr, everyone, call, lock, domain, wait=False)
-    busy = next((outcome.error for outcome in outcomes.values() if outcome.errno == errno.EAGAIN), None)
-    if busy is not None:
-        await _give(afr, _granted(outcomes), call, lock, domain)
-        if not wait:
-            raise busy
-        outcomes = {}
-        for child in everyone:
-            outcomes |= await _take(afr, [child], call, lock, domain, wait=True)
+    with afr.waiters.waiting(call, lock, domain) as waiter:
+        outcomes = await _take(afr, everyone, call, lock, domain, wait=False)
+        busy = next((outcome.error for outcome in outcomes.values() if outcome.errno == errno.EAGAIN), None)
+        if busy is not None:
+            await _give(afr, _granted(outcomes), call, lock, domain).all()
+            if not wait:
+                raise busy
+            outcomes = {}
+            for child in everyone:
+                if not waiter.gave_up:
+                    outcomes |= await _take(afr, [child], call, lock, domain, wait=True)
     granted = _granted(outcomes)
+    if waiter.gave_up:
+        await _give(afr, granted, call, lock, domain).all()
+        raise fail(errno.ECANCELED, afr.name)
     if not afr.quorum.met(granted):
-        await _give(afr, granted, call, lock, domain)
+        await _give(afr, granted, call, lock, domain).all()
         raise combined_error([outcome for outcome in outcomes.values() if not outcome.ok])
     return outcomes[granted[0]].value
 
 
 async def give_back(afr: ReplicaSet, call: Call, lock: Lock, domain: str) -> Any:
-    """Unlock wherever it may be held. Fails only if no child had it."""
-    outcomes = await _give(afr, sorted(afr.up), call, lock, domain)
-    for outcome in outcomes.values():
+    """Unlock wherever it may be held, and withdraw what waits. Fails only if no child had it."""
+    afr.waiters.give_up(call, lock, domain)
+    outcomes = await _give(afr, sorted(afr.up), call, lock, domain).all()
+    for outcome in outcomes:
         if outcome.ok:
             return outcome.value
-    raise combined_error(list(outcomes.values()))
+    raise combined_error(outcomes)
+
+
+# --- locks of this afr's own -----------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def held(
+    afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str, wait: bool
+) -> AsyncIterator[None]:
+    """Hold a lock on all these children while inside. Raises the error of the first that refuses.
+
+    One child after the other, in the order in which everybody waits. Left by a cancellation of any kind, even while it
+    waits, it leaves no lock behind: all unlocks are on their way before anything is awaited.
+    """
+    asked: list[int] = []
+    answers: Answers[Any] = Answers()
+    try:
+        for child in children:
+            answers = Answers()
+            lock.take(answers, afr.children[child], call, domain, wait)
+            asked.append(child)
+            (outcome,) = await answers.all()
+            if outcome.error is not None:
+                asked.remove(child)
+                raise outcome.error
+        yield
+    finally:
+        unlocked = _give(afr, asked, call, lock, domain)
+        if not answers.complete:
+            afr.tasks.start(_give_once_granted(afr, asked[-1], answers, call, lock, domain))
+        await unlocked.all()
+
+
+async def _give_once_granted(
+    afr: ReplicaSet, child: int, answers: Answers[Any], call: Call, lock: Lock, domain: str
+) -> None:
+    """For a brick that does not let a waiting request be withdrawn."""
+    (outcome,) = await answers.all()
+    if outcome.ok:
+        await _give(afr, [child], call, lock, domain).all()
+
+
+# --- both ------------------------------------------------------------------------------------------------------------
 
 
 def _granted(outcomes: dict[int, Outcome[Any]]) -> list[int]:
@@ -165,7 +282,7 @@ def _granted(outcomes: dict[int, Outcome[Any]]) -> list[int]:
 
 
 async def _take(
-    afr: ReplicaSet, children: list[int], call: Call, lock: Lock, domain: str, wait: bool
+    afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str, wait: bool
 ) -> dict[int, Outcome[Any]]:
     answers: Answers[Any] = Answers()
     for child in children:
@@ -173,8 +290,9 @@ async def _take(
     return {afr.index[outcome.child]: outcome for outcome in await answers.all()}
 
 
-async def _give(afr: ReplicaSet, children: list[int], call: Call, lock: Lock, domain: str) -> dict[int, Outcome[Any]]:
+def _give(afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str) -> Answers[Any]:
+    """The unlocks, on their way."""
     answers: Answers[Any] = Answers()
     for child in children:
         lock.give(answers, afr.children[child], call, domain)
-    return {afr.index[outcome.child]: outcome for outcome in await answers.all()}
+    return answers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -22,6 +22,7 @@ from ....graph import (
     fan_out,
 )
 from .changelog import Keys, Record
+from .locks import EntryLock, held
 from .verdict import Copy, combined_error, conflict, readable
 
 if TYPE_CHECKING:
@@ -30,12 +31,43 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
+UNKNOWN = -1
+
+
 @attrs.define
 class InodeState:
     """What is known of an object's copies. Valid as long as no child came or went since (`generation`)."""
 
-    generation: int = -1
+    generation: int = UNKNOWN
     readable: frozenset[int] = frozenset()
+    changed_at: int = 0
+    """When this client last learnt of a change that a copy missed, or may have (`ReplicaSet.moment`)."""
+
+    def learn(self, inspection: Inspection) -> bool:
+        """Take over what an inspection has found; False if something changed since it began."""
+        if self.changed_at > inspection.moment:
+            return False
+        self.readable = inspection.readable
+        # What is in the midst of a change, perhaps another client's, may be blamed as soon as it has ended.
+        self.generation = UNKNOWN if inspection.changing else inspection.generation
+        return True
+
+
+@attrs.frozen
+class Inspection:
+    """What the children say of one object's copies, asked at one moment."""
+
+    generation: int
+    moment: int
+    copies: Mapping[int, Copy]
+
+    @property
+    def readable(self) -> frozenset[int]:
+        return frozenset() if conflict([copy.iatt for copy in self.copies.values()]) else readable(self.copies)
+
+    @property
+    def changing(self) -> bool:
+        return any(any(copy.record.dirty) for copy in self.copies.values())
 
 
 async def look(afr: ReplicaSet, call: Call, loc: Loc, asked: Xdata | None = None) -> dict[int, Outcome[LookedUp]]:
@@ -63,28 +95,32 @@ async def readable_copies(afr: ReplicaSet, call: Call, gfid: Gfid, fresh: bool =
         raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
     state = afr.inodes.known(gfid)
     if state is None or state.generation != afr.generation or fresh:
-        state = await _refresh(afr, call, gfid)
-    if not state.readable:
+        found = await _inspect(afr, call, gfid)
+    else:
+        found = state.readable
+    if not found:
         raise fail(errno.EIO, f"{afr.name}: no copy of {gfid.text} is known to be good")
-    return state.readable
+    return found
 
 
-async def _refresh(afr: ReplicaSet, call: Call, gfid: Gfid) -> InodeState:
-    generation = afr.generation
-    outcomes = await look(afr, call, Loc(gfid))
-    copies = copies_of(afr.keys, outcomes)
-    if not copies:
-        error = combined_error(list(outcomes.values()))
-        raise fail(errno.ESTALE, gfid.text) if error.errno == errno.ENOENT else error
-    if not afr.quorum.met({child for child, outcome in outcomes.items() if outcome.errno != errno.ENOTCONN}):
-        raise fail(errno.ENOTCONN, f"{afr.name}: too few children answer")
-    state = InodeState(generation, _alike(copies))
-    afr.inodes[gfid].generation, afr.inodes[gfid].readable = state.generation, state.readable
-    return state
+INSPECTIONS_MAX = 8
 
 
-def _alike(copies: dict[int, Copy]) -> frozenset[int]:
-    return frozenset() if conflict([copy.iatt for copy in copies.values()]) else readable(copies)
+async def _inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> frozenset[int]:
+    """Ask every child, again where a change came between: its end may not be in the answers."""
+    for _ in range(INSPECTIONS_MAX):
+        generation, moment = afr.generation, afr.moment
+        outcomes = await look(afr, call, Loc(gfid))
+        if not afr.quorum.met({child for child, outcome in outcomes.items() if outcome.errno != errno.ENOTCONN}):
+            raise fail(errno.ENOTCONN, f"{afr.name}: too few children answer")
+        copies = copies_of(afr.keys, outcomes)
+        if not copies:
+            error = combined_error(list(outcomes.values()))
+            raise fail(errno.ESTALE, gfid) if error.errno == errno.ENOENT else error
+        inspection = Inspection(generation, moment, copies)
+        if afr.inodes[gfid].learn(inspection):
+            break
+    return inspection.readable
 
 
 ABOUT_THE_REQUEST = frozenset(
@@ -130,12 +166,15 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     voters = await readable_copies(afr, call, loc.parent) if loc.named else frozenset(afr.up)
     if not afr.quorum.met(afr.up):
         raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
-    generation = afr.generation
+    generation, moment = afr.generation, afr.moment
     asked = {key: value for key, value in (call.xdata or {}).items() if key != "gfid-req"}
     outcomes = await look(afr, call, loc, asked)
     if any(outcome.errno == errno.ENODATA for outcome in outcomes.values()):
-        outcomes = await _give_gfid(afr, call, loc, asked, outcomes)
+        outcomes = await _give_gfid(afr, call, loc, asked)
     votes = {child: outcomes[child] for child in voters if child in outcomes}
+    if loc.named and _disagree(votes):  # has another client changed names that one of them missed?
+        voters = await readable_copies(afr, call, loc.parent, fresh=True)
+        votes = {child: outcomes[child] for child in voters if child in outcomes}
     found = copies_of(afr.keys, votes)
     if not found:
         raise _absent(afr, votes)
@@ -146,9 +185,20 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     if loc.named and loc.gfid not in (NULL_GFID, gfid):
         raise fail(errno.ESTALE, loc.name)
     everywhere = {child: copy for child, copy in copies_of(afr.keys, outcomes).items() if copy.iatt.gfid == gfid}
-    state = afr.inodes[gfid]
-    state.generation, state.readable = generation, _alike(everywhere)
-    return _answer(afr, outcomes, state.readable or frozenset(found))
+    inspection = Inspection(generation, moment, everywhere)
+    afr.inodes[gfid].learn(inspection)
+    good = inspection.readable or frozenset(found)
+    return _answer(afr, outcomes, good & found.keys() or good)
+
+
+def _disagree(votes: dict[int, Outcome[LookedUp]]) -> bool:
+    """Is the name there on some and not on others, or another object?"""
+    told = {
+        None if outcome.value is None else outcome.value.iatt.gfid
+        for outcome in votes.values()
+        if outcome.ok or outcome.errno == errno.ENOENT
+    }
+    return len(told) > 1
 
 
 def _absent(afr: ReplicaSet, votes: dict[int, Outcome[LookedUp]]) -> OSError:
@@ -160,15 +210,17 @@ def _absent(afr: ReplicaSet, votes: dict[int, Outcome[LookedUp]]) -> OSError:
     return combined_error(list(votes.values()))
 
 
-async def _give_gfid(
-    afr: ReplicaSet, call: Call, loc: Loc, asked: dict[str, object], outcomes: dict[int, Outcome[LookedUp]]
-) -> dict[int, Outcome[LookedUp]]:
-    """An object without a gfid gets the one of the other copies, or the caller's if none has one and all are asked."""
-    known = {outcome.value.iatt.gfid for outcome in outcomes.values() if outcome.value is not None}
-    wanted = next(iter(known)) if len(known) == 1 else call.asked("gfid-req")
-    if len(known) > 1 or wanted is None or (not known and len(afr.up) < len(afr.children)):
-        raise fail(errno.EIO, f"{afr.name}: {loc.name!r} has no gfid, and not every child is up to agree on one")
-    return await look(afr, call, loc, {**asked, "gfid-req": wanted})
+async def _give_gfid(afr: ReplicaSet, call: Call, loc: Loc, asked: dict[str, object]) -> dict[int, Outcome[LookedUp]]:
+    """An object without a gfid gets the one of the other copies, or the caller's if none has one and all are asked.
+    Under the name's lock: two clients that find it at once give it one gfid."""
+    own = Call(lk_owner=afr.new_lock_owner())
+    async with held(afr, sorted(afr.up), own, EntryLock.on(loc), afr.name, wait=True):
+        outcomes = await look(afr, call, loc, asked)
+        known = {outcome.value.iatt.gfid for outcome in outcomes.values() if outcome.value is not None}
+        wanted = next(iter(known)) if len(known) == 1 else call.asked("gfid-req")
+        if len(known) > 1 or wanted is None or (not known and len(afr.up) < len(afr.children)):
+            raise fail(errno.EIO, f"{afr.name}: {loc.name!r} has no gfid, and not every child is up to agree on one")
+        return await look(afr, call, loc, {**asked, "gfid-req": wanted})
 
 
 def _answer(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]], good: Collection[int]) -> LookedUp:

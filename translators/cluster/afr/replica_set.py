@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+import os
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
 from ....graph import (
+    NULL_GFID,
     Acknowledged,
     Call,
     Capability,
@@ -25,18 +28,31 @@ from ....graph import (
     State,
     Translator,
     children_first,
+    fail,
     option,
 )
 from ....graph import options as kinds
 from . import crawl, reading
 from .changelog import Keys, Kind
-from .locks import EntryLock, InodeLock, Lock
+from .locks import EntryLock, InodeLock, Lock, Waiters
 from .report import HealReport
 from .transaction import Transaction
 from .verdict import Quorum, combined_error, quorum_of
 
 R = TypeVar("R")
 P = ParamSpec("P")
+T = TypeVar("T", Loc, Fd)
+
+
+@attrs.define
+class OpenFd:
+    """The slot of an fd: the flags it was opened with, and of a directory the child that a listing has begun on."""
+
+    flags: int
+    serving: int | None = None
+
+
+MAKERS = (Translator.create, Translator.mknod, Translator.mkdir, Translator.symlink)
 
 
 @attrs.define(eq=False)
@@ -66,6 +82,9 @@ class ReplicaSet(Translator):
     heard: set[int] = attrs.field(init=False, factory=set, repr=False)
     generation: int = attrs.field(init=False, default=0, repr=False)
     """Counts the comings and goings of children: what is known of copies is valid for one generation."""
+    moment: int = attrs.field(init=False, default=0, repr=False)
+    """Counts the changes that a copy missed, or may have: an inspection tells nothing of those that came after it."""
+    waiters: Waiters = attrs.field(init=False, factory=Waiters, repr=False)
     index: dict[Translator, int] = attrs.field(init=False, repr=False)
     keys: Keys = attrs.field(init=False, repr=False)
     quorum: Quorum = attrs.field(init=False, repr=False)
@@ -119,8 +138,9 @@ class ReplicaSet(Translator):
         return found
 
     async def start(self) -> None:
-        below = [node for node in children_first(self) if node is not self]
-        nested = any(isinstance(node, ReplicaSet) for node in below)
+        nested = [node.name for node in children_first(self) if isinstance(node, ReplicaSet) and node is not self]
+        if self.name in nested:
+            raise fail(errno.EINVAL, f"{self.name}: an afr below it has the same name, and would share its locks")
         dirty = self.dirty_key or (f"trusted.afr.{self.name}.dirty" if nested else "trusted.afr.dirty")
         names = self.pending_names or tuple(child.name for child in self.children)
         self.keys = Keys(tuple(f"trusted.afr.{name}" for name in names), dirty)
@@ -164,6 +184,15 @@ class ReplicaSet(Translator):
             down = [child.name for number, child in enumerate(self.children) if number not in self.up]
             self.rise(ChildDown(self, f"below quorum: {', '.join(down)} down"))
 
+    def disconnect(self, client: str) -> None:
+        self.waiters.gone(client)
+        super().disconnect(client)
+
+    @property
+    def healing_domain(self) -> str:
+        """In which lock domain healers keep off each other; changes lock in the one that bears this afr's name."""
+        return f"{self.name}:self-heal"
+
     def choose(self, copies: Collection[int]) -> int:
         """The copy to read from, among good ones."""
         for child in copies:
@@ -174,12 +203,17 @@ class ReplicaSet(Translator):
     def missed(self, gfid: Gfid, children: Collection[int]) -> None:
         """These copies have just missed a change: they are not read from now on."""
         if children:
-            state = self.inodes[gfid]
-            state.readable -= frozenset(children)
+            self._changed(gfid).readable -= frozenset(children)
 
     def doubted(self, gfid: Gfid) -> None:
         """A change of unknown outcome: ask again before the next read."""
-        self.inodes[gfid].generation = -1
+        self._changed(gfid).generation = reading.UNKNOWN
+
+    def _changed(self, gfid: Gfid) -> reading.InodeState:
+        state = self.inodes[gfid]
+        self.moment += 1
+        state.changed_at = self.moment
+        return state
 
     def new_lock_owner(self) -> bytes:
         """Unlike any other owner's, of this process or another."""
@@ -197,45 +231,66 @@ class ReplicaSet(Translator):
 
     # --- how each kind of fop is replicated --------------------------------------------------------------------------
 
-    async def read_one(
+    async def object_at(self, call: Call, target: T) -> T:
+        """What a place that is given by its name alone stands for: good copies decide, each child need not agree."""
+        if isinstance(target, Fd) or target.gfid != NULL_GFID:
+            return target
+        return Loc((await reading.lookup(self, call.with_xdata(None), target)).iatt.gfid)
+
+    async def read(
         self,
+        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
         call: Call,
-        target: Loc | Fd,
-        fop: Callable[Concatenate[Any, P], Awaitable[R]],
+        target: T,
         *args: P.args,
         **_: P.kwargs,
     ) -> R:
         """From one good copy."""
-        return await reading.read(self, call, target, lambda child: getattr(child, fop.__name__)(*args))
+        there = await self.object_at(call, target)
+        return await reading.read(self, call, there, lambda child: getattr(child, fop.__name__)(call, there, *args))
 
     async def change(
         self,
-        call: Call,
         kind: Kind,
-        target: Loc | Fd,
-        fop: Callable[Concatenate[Any, Call, P], Awaitable[R]],
+        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
+        call: Call,
+        target: T,
         *args: P.args,
         **_: P.kwargs,
     ) -> R:
         """Contents or attributes of one object, on all copies. EIO if no copy is known to be good."""
-        await reading.readable_for(self, call, target)
-        lock = InodeLock.for_data(target) if kind is Kind.DATA else InodeLock.for_metadata(target)
-        return self.best(await self._transaction(call, kind, [lock], [target], fop, *args))
+        there = await self.object_at(call, target)
+        await reading.readable_for(self, call, there)
+        lock = InodeLock.for_data(there) if kind is Kind.DATA else InodeLock.for_metadata(there)
+        return (await self._transaction(call, kind, [lock], [there], fop, there, *args)).reply
 
     async def change_names(
         self,
-        call: Call,
         locks: Sequence[Lock],
         directories: Sequence[Gfid],
         fop: Callable[Concatenate[Any, Call, P], Awaitable[R]],
+        call: Call,
         *args: P.args,
         **_: P.kwargs,
-    ) -> dict[int, R]:
+    ) -> Transaction[R]:
         """Names in one or two directories, on all copies."""
         marked = [Loc(gfid) for gfid in dict.fromkeys(directories)]
         for directory in marked:
             await reading.readable_for(self, call, directory)
         return await self._transaction(call, Kind.ENTRY, locks, marked, fop, *args)
+
+    async def make(self, loc: Loc, fop: Callable[..., Awaitable[Made]], call: Call, *args: Any) -> Made:
+        """A new object at `loc`."""
+        return self.made(await self.change_names([EntryLock.on(loc)], [loc.parent], fop, call, *args))
+
+    def made(self, done: Transaction[Made]) -> Made:
+        """What is known of a new object's copies; of one that create has found, who knows."""
+        state = self.inodes[done.reply.iatt.gfid]
+        if done.reply.iatt.gfid == done.call.asked("gfid-req") and state.changed_at <= done.began:
+            state.generation, state.readable = self.generation, frozenset(done.replies)
+        else:
+            state.generation = reading.UNKNOWN
+        return done.reply
 
     async def _transaction(
         self,
@@ -245,30 +300,27 @@ class ReplicaSet(Translator):
         marked: Sequence[Loc | Fd],
         fop: Callable[..., Awaitable[R]],
         *args: Any,
-    ) -> dict[int, R]:
-        makes = fop in (Translator.create, Translator.mknod, Translator.mkdir, Translator.symlink)
+    ) -> Transaction[R]:
         transaction: Transaction[R] = Transaction(
-            self, call, kind, locks, marked, lambda to, child, call: to.wind(child, fop, call, *args), makes
+            self, call, kind, locks, marked, lambda to, child, call: to.wind(child, fop, call, *args), fop in MAKERS
         )
-        return await transaction.run()
-
-    def best(self, replies: Mapping[int, R]) -> R:
-        return replies[self.choose(replies)]
-
-    async def make(self, call: Call, loc: Loc, fop: Callable[..., Awaitable[Made]], *args: Any) -> Made:
-        """A new object at `loc`."""
-        lock = EntryLock(Loc(loc.parent), loc.name)
-        replies = await self.change_names(call, [lock], [loc.parent], fop, *args)
-        made = self.best(replies)
-        state = self.inodes[made.iatt.gfid]
-        if made.iatt.gfid == call.asked("gfid-req"):
-            state.generation, state.readable = self.generation, frozenset(replies)
-        else:  # create has opened a file that was there: who knows how good its copies are
-            state.generation = -1
-        return made
+        await transaction.run()
+        return transaction
 
     def children_up(self) -> list[Translator]:
         return [self.children[child] for child in sorted(self.up)]
+
+    # --- open files --------------------------------------------------------------------------------------------------
+
+    async def opening(self, fd: Fd, flags: int, work: Awaitable[R]) -> R:
+        """What opens `fd`. Where it fails the fd is open nowhere."""
+        try:
+            reply = await work
+        except OSError:
+            self.release(fd)
+            raise
+        fd.slots[self] = OpenFd(flags)
+        return reply
 
     def opened(self, outcomes: Sequence[Outcome[Acknowledged]], good: Collection[int]) -> Acknowledged:
         """Open on a quorum, and on a good copy. Where it is not open, a child acts on the gfid."""
@@ -277,8 +329,14 @@ class ReplicaSet(Translator):
             raise combined_error(outcomes)
         return Acknowledged()
 
+    def refuse_unless_open_for(self, fd: Fd, access: int) -> None:
+        """EBADF. Not left to the children: where an fd is not open, a child takes it for one that may do everything."""
+        slot: OpenFd | None = fd.slots.get(self)
+        if slot is not None and slot.flags & os.O_ACCMODE not in (access, os.O_RDWR):
+            raise fail(errno.EBADF, fd.gfid)
+
     def quorum_reply(self, outcomes: Sequence[Outcome[R]]) -> R:
         replies = {self.index[o.child]: o.value for o in outcomes if o.value is not None}
         if not self.quorum.met(replies):
             raise combined_error(outcomes)
-        return self.best(replies)
+        return replies[self.choose(replies)]

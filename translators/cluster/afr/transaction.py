@@ -29,7 +29,7 @@ from ....graph import (
 )
 from .changelog import Kind, Record
 from .locks import Lock
-from .verdict import combined_error, judge, shortest_fails
+from .verdict import combined_error, contents_of, judge, shortest_fails, strangers_fail
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -42,16 +42,18 @@ Wind = Callable[[Answers[Any], Translator, Call], None]
 
 @attrs.define
 class Phase:
-    """One step: `send` starts a fop on some children without awaiting, `take` judges the answers and says what next."""
+    """One step: `send` starts a fop on some children without awaiting, `take` judges the answers and says what next.
+    `withdraw` is for a step that may take for ever: it asks for an answer now."""
 
     name: str
     send: Callable[[], Answers[Any]]
     take: Callable[[dict[int, Outcome[Any]]], Phase | None]
+    withdraw: Callable[[], object] | None = None
 
 
 @attrs.define(eq=False)
 class Transaction(Generic[R]):
-    """One replicated change. `run` returns the replies of the children that have it, by child index."""
+    """One replicated change. Once `run` has returned, `replies` are those of good copies that have it, by child."""
 
     afr: ReplicaSet
     call: Call
@@ -63,16 +65,22 @@ class Transaction(Generic[R]):
     makes_object: bool = False
 
     quiet: Call = attrs.field(init=False)
-    """The same call without xdata and attributes, for locks and the changelog."""
+    """The same call without xdata and attributes, for locks and the changelog. It belongs to no client: the locks of a
+    change outlive the connection that asked for it."""
+    began: int = attrs.field(init=False)
+    """As the afr counts moments."""
     live: set[int] = attrs.field(init=False)
     """The children that take part still."""
     clean: set[int] = attrs.field(init=False)
-    """The copies that were good before this change."""
+    """The copies that were good before this change, as to its kind."""
+    sound: set[int] = attrs.field(init=False)
+    """The copies that nobody blames for anything: what they tell of attributes is true."""
     failures: list[Outcome[Any]] = attrs.field(init=False, factory=list)
     granted: list[tuple[Lock, int]] = attrs.field(init=False, factory=list)
     replies: dict[int, R] = attrs.field(init=False, factory=dict)
     blame: frozenset[int] = attrs.field(init=False, default=frozenset())
     error: OSError | None = attrs.field(init=False, default=None)
+    bug: Exception | None = attrs.field(init=False, default=None)
     abandoned: bool = attrs.field(init=False, default=False)
     phase: Phase | None = attrs.field(init=False, default=None)
     answers: Answers[Any] | None = attrs.field(init=False, default=None)
@@ -80,12 +88,18 @@ class Transaction(Generic[R]):
     def __attrs_post_init__(self) -> None:
         owner = self.afr.new_lock_owner()
         self.call, self.quiet = self.call.owned_by(owner, self.call.xdata), self.call.owned_by(owner)
-        self.quiet.attributes = False
+        self.quiet.client, self.quiet.attributes = "", False
+        self.began = self.afr.moment
         self.live = set(self.afr.up)
-        self.clean = set(self.live)
+        self.clean, self.sound = set(self.live), set(self.live)
         self.locks = sorted(self.locks, key=lambda lock: lock.order)
 
-    async def run(self) -> dict[int, R]:
+    @property
+    def reply(self) -> R:
+        """The one reply for the caller."""
+        return self.replies[self.afr.choose(self.replies)]
+
+    async def run(self) -> None:
         """Go through the phases. Raises the error of the change as a whole."""
         if not self.afr.quorum.met(self.live):
             raise fail(errno.ENOTCONN, f"{self.afr.name}: too few children are up")
@@ -96,18 +110,24 @@ class Transaction(Generic[R]):
             raise
         except BaseException:  # the caller is cancelled, in whatever way: others finish what it began
             self.abandoned = True
+            if self.phase is not None and self.phase.withdraw is not None:
+                self.phase.withdraw()
             self.afr.tasks.start(self._proceed())
             raise
+        if self.bug is not None:
+            raise self.bug
         if self.error is not None:
             raise self.error
-        return self.replies
 
     async def _proceed(self) -> None:
         """Work off the phases; called again after a cancellation, it goes on where it stood."""
         while self.phase is not None:
             if self.answers is None:
                 self.answers = self.phase.send()
-            outcomes = await self.answers.all()
+            try:
+                outcomes = await self.answers.all()
+            except Exception as bug:  # of a child: it failed, and what was begun is ended all the same
+                self.bug, outcomes = self.bug or bug, self.answers.outcomes
             self.answers = None
             self.phase = self.phase.take({self.afr.index[outcome.child]: outcome for outcome in outcomes})
 
@@ -143,7 +163,11 @@ class Transaction(Generic[R]):
             self._drop(outcomes)
             return self._wait_for_locks(waiting[1:])
 
-        return self._phase("lock", [child], lambda to, node: lock.take(to, node, self.quiet, self.afr.name, True), take)
+        phase = self._phase(
+            "lock", [child], lambda to, node: lock.take(to, node, self.quiet, self.afr.name, True), take
+        )
+        phase.withdraw = lambda: lock.give(Answers(), self.afr.children[child], self.quiet, self.afr.name)
+        return phase
 
     def _locked(self) -> Phase | None:
         if self.abandoned or not self._enough(self.live):
@@ -162,6 +186,7 @@ class Transaction(Generic[R]):
             for child in self.live:
                 record = Record.read(self.afr.keys, outcomes[child].reply.values)
                 self.clean -= {other for other in self.clean if record.blames(other, (self.kind,))}
+                self.sound -= {other for other in self.sound if record.blames(other, tuple(Kind))}
             if self.abandoned or not self._enough(self.live):
                 return self._post_op(0, self.marked[: number + 1], self.live)
             return self._pre_op(number + 1)
@@ -173,6 +198,8 @@ class Transaction(Generic[R]):
     def _operate(self) -> Phase | None:
         def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
             shortest_fails(outcomes)
+            if self.makes_object:
+                strangers_fail(outcomes, self.clean, self.call.asked("gfid-req"))
             verdict = judge(outcomes, self.clean, self.afr.quorum)
             self.error = verdict.error
             if verdict.error is not None:
@@ -181,7 +208,8 @@ class Transaction(Generic[R]):
                 for target in self.marked:
                     self.afr.doubted(target.gfid)
                 return self._unlock()  # the dirty marks stay: nobody knows what happened
-            self.replies = {child: outcomes[child].reply for child in sorted(verdict.good)}
+            telling = verdict.good & self.sound or verdict.good & self.clean
+            self.replies = {child: outcomes[child].reply for child in sorted(telling)}
             self.blame = verdict.blame
             for target in self.marked:
                 self.afr.missed(target.gfid, verdict.blame)
@@ -192,10 +220,15 @@ class Transaction(Generic[R]):
         return self._phase("op", self.live, lambda to, child: self.wind(to, child, self.call), take)
 
     def _mark_new_object(self, good: Collection[int]) -> Phase | None:
-        """The copies that missed the making of an object are owed its attributes and its contents too."""
+        """The copies that missed the making of an object are owed its attributes and its contents too.
+
+        A symlink is whole once it is made. A healer of GlusterFS takes a mark on one for another name that the symlink
+        has on the copy that lacks it, looks for that, and gives up on the directory.
+        """
         iatt: Iatt = next(iter(self.replies.values())).iatt  # type: ignore[attr-defined]
-        contents = Kind.DATA if iatt.is_file else Kind.ENTRY if iatt.is_dir else None
-        target, values = Loc(iatt.gfid), self.afr.keys.new_object(self.blame, contents)
+        if iatt.is_symlink:
+            return self._post_op(0, self.marked, good)
+        target, values = Loc(iatt.gfid), self.afr.keys.owed(self.blame, contents_of(iatt))
 
         def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
             marked = {child for child, outcome in outcomes.items() if outcome.ok}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ....graph import Iatt, Outcome, Written, fail
+from ....graph import Gfid, Iatt, Outcome, Written, fail
 from .changelog import Kind, Record
 
 R = TypeVar("R")
@@ -29,6 +29,11 @@ class Quorum:
     children: int
     count: int
     tie_break: bool = False
+
+    @property
+    def majority(self) -> int | None:
+        """How many accusers outvote a copy; None where one child alone may decide."""
+        return self.count if self.count > 1 else None
 
     def met(self, present: Collection[int]) -> bool:
         if len(present) >= self.count:
@@ -99,7 +104,7 @@ def judge(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], q
     if same is not None:
         return Verdict(good, frozenset(), same)
     if not quorum.met(good):
-        return Verdict(good, frozenset(), _refusal(outcomes), settled=False)
+        return Verdict(good, frozenset(), _refusal(outcomes, clean_before), settled=False)
     if not good & frozenset(clean_before):
         # It would exist only on copies that a heal is going to overwrite: a success now would be a lie later.
         lost = [outcomes[child] for child in clean_before if child in outcomes]
@@ -107,8 +112,9 @@ def judge(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], q
     return Verdict(good, frozenset(range(quorum.children)) - good)
 
 
-def _refusal(outcomes: Mapping[int, Outcome[Any]]) -> OSError:
-    failed = [outcome for outcome in outcomes.values() if not outcome.ok]
+def _refusal(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int]) -> OSError:
+    """What copies say that were good. That a stale one lacks a name says nothing about the name."""
+    failed = [outcomes[child] for child in clean_before if child in outcomes and not outcomes[child].ok]
     return combined_error(failed) if failed else fail(errno.ENOTCONN, "below quorum")
 
 
@@ -120,6 +126,20 @@ def shortest_fails(outcomes: Mapping[int, Outcome[Any]]) -> None:
         if count < most:
             outcomes[child].value = None
             outcomes[child].error = fail(errno.EIO, f"short write: {count} of {most} bytes")
+
+
+def strangers_fail(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], new: Gfid | None) -> None:
+    """The making of an object that ended with another one than on the good copies has failed.
+
+    `create` without O_EXCL takes what it finds at the name: a copy that has nothing there makes the object `new`, even
+    where it has missed another's making. What was there before counts; where good copies found two, nobody can tell.
+    """
+    found = {outcome.value.iatt.gfid for child, outcome in outcomes.items() if child in clean_before and outcome.value}
+    right = found - {new} or found
+    for outcome in outcomes.values():
+        if outcome.value is not None and right and right != {outcome.value.iatt.gfid}:
+            outcome.value = None
+            outcome.error = fail(errno.EIO, "another object stands at this name")
 
 
 # --- which copies may be read ------------------------------------------------------------------------------------

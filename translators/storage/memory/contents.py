@@ -135,8 +135,15 @@ class MemoryContents(MemoryNames):
     def copy_file_range(
         self, call: Call, fd_in: Fd, offset_in: int, fd_out: Fd, offset_out: int, length: int, flags: int = 0
     ) -> Done[Copied]:
-        if flags:
-            raise fail(errno.EINVAL, flags)
+        """As copy_file_range(2): EINVAL the two ranges overlap, EBADF the target is open for appending."""
+        source, target = self._file(fd_in), self._file(fd_out, writing=True)
+        slot = fd_out.slots.get(self)
+        if slot is not None and slot.flags & os.O_APPEND:
+            raise fail(errno.EBADF, fd_out.gfid)
+        self._check_range(offset_in, length)
+        self._check_range(offset_out, length)
+        if flags or (source is target and abs(offset_in - offset_out) < length):
+            raise fail(errno.EINVAL, offset_out)
         quiet = call.with_xdata(None)
         data = self.readv(quiet, fd_in, length, offset_in).value.data
         written = self.writev(quiet, fd_out, data, offset_out).value

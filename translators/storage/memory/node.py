@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import errno
-import fnmatch
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import attrs
 
 from ....graph import (
-    EVERYTHING,
     NULL_GFID,
     ROOT_GFID,
     Call,
-    Capability,
     ChildDown,
     ChildUp,
-    Contention,
     Event,
     Fd,
     Gfid,
@@ -24,14 +20,13 @@ from ....graph import (
     Loc,
     ParentUp,
     State,
-    Translator,
     Xdata,
     fail,
     option,
 )
 from ....graph.options import size
 from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
-from ..lock_table import LockTable
+from ..leaf import Leaf, is_pattern, matching
 from ..name_rules import XATTR_NAMESPACES, check_name
 from .sparse import PAGE
 from .store import Inode, Item, MemoryStore
@@ -48,22 +43,15 @@ class OpenFile:
 
 
 @attrs.define(eq=False)
-class MemoryNode(Translator):
+class MemoryNode(Leaf):
     """See `Memory`."""
 
     size_limit: int = option(size(low=PAGE), default=4 << 30, help="space for contents; ENOSPC beyond it")
 
     store: MemoryStore = attrs.field(factory=MemoryStore, kw_only=True, repr=False)
     """The contents. A new node on an old store is the brick after a restart."""
-    locks: LockTable = attrs.field(init=False, repr=False)
     _open: set[Fd] = attrs.field(init=False, factory=set, repr=False)
     _crashed: bool = attrs.field(init=False, default=False, repr=False)
-
-    children_allowed: ClassVar[tuple[int, int | None]] = (0, 0)
-    leaf_capabilities: ClassVar[frozenset[Capability]] = EVERYTHING
-
-    def __attrs_post_init__(self) -> None:
-        self.locks = LockTable(self._contended)
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -91,7 +79,7 @@ class MemoryNode(Translator):
         self.rise(ChildUp(self))
 
     def _forget_process(self) -> None:
-        locks, self.locks = self.locks, LockTable(self._contended)
+        locks, self.locks = self.locks, self._new_locks()
         for fd in self._open:
             fd.slots.pop(self, None)
         self._open.clear()
@@ -105,12 +93,6 @@ class MemoryNode(Translator):
     def marks(self) -> dict[Gfid, dict[str, tuple[int, ...]]]:
         """Afr's counters that are not all zero: {gfid: {key: (data, metadata, entry)}}."""
         return self.store.marks()
-
-    def disconnect(self, client: str) -> None:
-        self.locks.disconnect(client)
-
-    def _contended(self, gfid: Gfid, domain: str, name: bytes | None, client: str) -> None:
-        self.rise(Contention(self, gfid, domain, name, client))
 
     # --- finding -----------------------------------------------------------------------------------------------------
 
@@ -192,8 +174,8 @@ class MemoryNode(Translator):
             if key.startswith(XATTR_NAMESPACES):
                 if key in inode.xattrs:
                     found[key] = inode.xattrs[key]
-                elif any(sign in key for sign in "*?["):
-                    found |= {name: each for name, each in inode.xattrs.items() if fnmatch.fnmatchcase(name, key)}
+                elif is_pattern(key):
+                    found |= matching(inode.xattrs, key)
             elif key == "list-xattr":
                 found.update(inode.xattrs)
             elif key == COUNT_KEY:
@@ -203,23 +185,11 @@ class MemoryNode(Translator):
                 if inode.is_file and isinstance(value, int) and inode.contents.size <= value:
                     found[key] = inode.contents.read(0, inode.contents.size)
             elif key.startswith("glusterfs."):
-                count = self._count(key, value, inode, parent, name)
+                place = None if parent is None else (parent.gfid, name)
+                count = self._count(inode.gfid, key, value, inode.open_fds, place)
                 if count is not None:
                     found[key] = count
         return found or None
-
-    def _count(self, key: str, value: object, inode: Inode, parent: Inode | None, name: bytes) -> int | None:
-        if key in ("glusterfs.open-fd-count", "glusterfs.open-active-fd-count"):
-            return inode.open_fds
-        if key == "glusterfs.inodelk-count":
-            return self.locks.inodelk_count(inode.gfid)
-        if key == "glusterfs.inodelk-dom-count":
-            return self.locks.inodelk_count(inode.gfid, str(value))
-        if key == "glusterfs.entrylk-count":
-            return self.locks.entrylk_count(inode.gfid)
-        if key == "glusterfs.parent-entrylk" and parent is not None:
-            return self.locks.entrylk_count(parent.gfid, name)
-        return None
 
     @staticmethod
     def _iatt(inode: Inode) -> Iatt:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import attrs
 
 from ....graph import ROOT_GFID, Gfid, Stat
-from ..heal_index import AFR_PREFIX, DIRTY_INDEX_GFID, INDEXES, XATTROP_INDEX_GFID, index_of, marked
+from ..heal_index import AFR_PREFIX, ENTRY_CHANGES, INDEX_OF_GFID, INDEXES, index_of, marked
 from .sparse import PAGE, SparseBytes
 
 INTERNAL_XATTRS = (AFR_PREFIX, "trusted.gfid", "trusted.glusterfs.")
@@ -133,11 +133,11 @@ class MemoryStore:
         self.unlinked: dict[Gfid, Inode] = {}
         """Objects without a name that are still open."""
         self.pages = 0
-        self.index: dict[str, dict[Gfid, int]] = {index: {} for index in INDEXES}
+        self.index: dict[str, dict[Gfid, int]] = {index: {} for index in (*INDEXES, ENTRY_CHANGES)}
         """Of each heal index the objects it lists, with their place in its listing."""
         self._next_place = 1
         virtual = Stat(mode_bits.S_IFDIR | 0o700, 2, st_size=PAGE)
-        self.virtual = {gfid: Inode(gfid, virtual) for gfid in (XATTROP_INDEX_GFID, DIRTY_INDEX_GFID)}
+        self.virtual = {gfid: Inode(gfid, virtual) for gfid in INDEX_OF_GFID}
         """The directories as which the indexes are read; no part of the tree."""
 
     # --- changes -----------------------------------------------------------------------------------------------------

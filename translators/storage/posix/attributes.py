@@ -23,12 +23,12 @@ from ....graph import (
     Target,
     fail,
 )
-from .contents import PosixContents
 from .places import Found
+from .space import PosixSpace
 
 
 @attrs.define(eq=False)
-class PosixAttributes(PosixContents):
+class PosixAttributes(PosixSpace):
     """See `Posix`."""
 
     def stat(self, call: Call, loc: Loc) -> Done[Attributes]:

@@ -17,11 +17,15 @@ from .handles import NEW, Directories, Handles, handle_name, is_symlink_alone
 from .metadata import InodeMetadata
 from .owner import Owner
 from .places import Found, Where, itself, where
+from .reserve import Reserve
 
 UNLINKED = b"unlink"
 """Files without a name that are still open stand here, by gfid."""
 LANDFILL = b"landfill"
 """Directories on their way out, with all that is in them."""
+
+INODES_MAX = 1 << 16
+"""How many inodes' gfids are remembered."""
 
 LINK_REFUSED = frozenset((errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
 _NO_ACL = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
@@ -43,12 +47,15 @@ class Brick:
     index: DiskIndex
     links: bool
     privileged: bool
+    reserve: Reserve = attrs.field(init=False)
     handles: Handles = attrs.field(init=False)
     directories: Directories = attrs.field(init=False)
     opens: dict[Gfid, int] = attrs.field(factory=dict, init=False)
     """How many open files each object has."""
     unlinked: set[Gfid] = attrs.field(factory=set, init=False)
     """Those of them that have no name left."""
+    _gfids: dict[int, Gfid] = attrs.field(factory=dict, init=False)
+    """By inode number, which may since be another object's: believed only of the inode that the gfid's handle pins."""
 
     def __attrs_post_init__(self) -> None:
         self.handles = Handles(self.disk, self.fd)
@@ -129,6 +136,12 @@ class Brick:
         st = self.disk.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         if st.st_dev != self.device:
             raise fail(errno.EXDEV, os.fsdecode(name))
+        known = self._gfids.get(st.st_ino)
+        if known is not None:
+            handle = self.handles.stat(known)
+            if handle is not None and handle.st_ino == st.st_ino:
+                return Found(known, dir_fd, name, st, 1)
+            del self._gfids[st.st_ino]
         claim = self.metadata.claim(where(dir_fd, name), st, (parent, name))
         found = Found(NULL_GFID, dir_fd, name, st)
         if claim is None:
@@ -141,6 +154,9 @@ class Brick:
         handle = self.handles.stat(gfid)
         if handle is not None and handle.st_ino == st.st_ino:
             found.gfid, found.hidden = gfid, 1
+            if len(self._gfids) == INODES_MAX:
+                self._gfids.clear()
+            self._gfids[st.st_ino] = gfid
         elif holds and (handle is None or not self._alive(gfid, handle)):
             if handle is not None:
                 self.handles.remove(gfid)
@@ -283,13 +299,16 @@ class Brick:
 
     def set_xattrs(self, gfid: Gfid, at: Where, values: Mapping[str, bytes], flags: int = 0) -> None:
         """Set attributes, and keep the heal index true to the counters among them."""
-        self.index.add(marked(values), gfid)
+        indexes = marked(values)
+        self.index.add(indexes, gfid)
+        unsure: Iterable[str] = values
         try:
             with self.metadata.together():
                 for key, value in values.items():
                     self.metadata.set(gfid, at, key, value, flags)
+            unsure = [key for key, value in values.items() if index_of(key) not in indexes]
         finally:
-            self.unlist(gfid, at, values)
+            self.unlist(gfid, at, unsure)
 
     def unlist(self, gfid: Gfid, at: Where, keys: Iterable[str]) -> None:
         """After a change of these keys: leave each index in which no counter keeps the object."""

@@ -16,7 +16,6 @@ from typing import TypeVar
 import attrs
 
 from ....graph import (
-    NULL_GFID,
     SEEK_DATA,
     SEEK_HOLE,
     Acknowledged,
@@ -109,6 +108,7 @@ class PosixContents(PosixEntries):
         return self._write(call, slot, data, offset)
 
     def _write(self, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Awaitable[Written]:
+        self.brick.reserve.written(call, len(data))
         if call.xdata:
             return self._write_and_answer(call, slot, data, offset)
         if slot.flags & os.O_SYNC:
@@ -154,39 +154,6 @@ class PosixContents(PosixEntries):
                 break
             done += count
         return done - start
-
-    # --- size and space ----------------------------------------------------------------------------------------------
-
-    def truncate(self, call: Call, loc: Loc, size: int) -> Done[Changed]:
-        return self.ftruncate(call, Fd(loc.gfid if loc.gfid != NULL_GFID else self._found(loc).gfid), size)
-
-    def ftruncate(self, call: Call, fd: Fd, size: int) -> Done[Changed]:
-        return self._resizing(call, fd, lambda descriptor: self.disk.ftruncate(descriptor, size))
-
-    def fallocate(self, call: Call, fd: Fd, flags: int, offset: int, length: int) -> Done[Changed]:
-        """`flags` 1, which keeps the size, is not offered: EOPNOTSUPP."""
-        if flags:
-            raise fail(errno.EOPNOTSUPP, f"fallocate flags {flags}")
-        return self._resizing(call, fd, lambda descriptor: self.disk.posix_fallocate(descriptor, offset, length))
-
-    def _resizing(self, call: Call, fd: Fd, change: Callable[[int], None]) -> Done[Changed]:
-        slot = fd.slots.get(self)
-        if slot is None:
-            with self._anonymous(call, fd, os.O_WRONLY) as slot:
-                return self._resized(call, slot, change)
-        return self._resized(call, slot, change)
-
-    def _resized(self, call: Call, slot: OpenFile, change: Callable[[int], None]) -> Done[Changed]:
-        if isinstance(slot, OpenDirectory):
-            raise fail(errno.EISDIR, slot.gfid.text)
-        if not slot.flags & WRITING:
-            raise fail(errno.EBADF, slot.gfid.text)
-        pre = self._iatt_of(slot)
-        change(slot.fd)
-        if not call.attributes:
-            return Done(Changed())
-        post = self._iatt_of(slot)
-        return Done(Changed(pre, post))
 
     # --- to the disk -------------------------------------------------------------------------------------------------
 

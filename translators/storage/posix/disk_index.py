@@ -11,7 +11,7 @@ import attrs
 
 from ....graph import Gfid
 from ....graph.disk import Disk
-from ..heal_index import INDEXES
+from ..heal_index import ENTRY_CHANGES, INDEXES
 
 FOLDER = b"indices"
 _NO_LINK = frozenset((errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS))
@@ -32,7 +32,7 @@ class DiskIndex:
     _files: dict[str, bytes] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.listed = {index: {} for index in INDEXES}
+        self.listed = {index: {} for index in (*INDEXES, ENTRY_CHANGES)}
         for folder in (FOLDER, *(_folder(index) for index in INDEXES)):
             with suppress(FileExistsError):
                 self.disk.mkdir(folder, 0o700, dir_fd=self.fd)

@@ -124,6 +124,7 @@ class PosixEntries(PosixNode):
         def build(dir_fd: int, name: bytes, mode: int) -> int:
             return self.disk.open(name, kept | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
 
+        self.brick.reserve.check(call)
         pre = self._parent_iatt(call, loc.parent, parent_fd)
         making = Making(self.brick, call, loc, parent_fd, mode_bits.S_IFREG, mode & ~umask & 0o7777, build)
         found = making.run()
@@ -139,6 +140,7 @@ class PosixEntries(PosixNode):
         return Made(now.iatt, parent, parent)
 
     def _make(self, call: Call, loc: Loc, kind: int, mode: int, build: Build) -> Made:
+        self.brick.reserve.check(call)
         parent_fd = self._parent(loc)
         pre = self._parent_iatt(call, loc.parent, parent_fd)
         found = Making(self.brick, call, loc, parent_fd, kind, mode, build).run()

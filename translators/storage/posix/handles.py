@@ -11,6 +11,7 @@ import os
 import stat as mode_bits
 from collections import OrderedDict
 from contextlib import suppress
+from functools import lru_cache
 
 import attrs
 
@@ -24,10 +25,13 @@ NEW = b"volgraph.new"
 
 DIRECTORIES_MAX = 256
 """How many directories are kept open."""
+NAMES_MAX = 8192
+"""How many names of handles are remembered."""
 DEPTH_MAX = 4096
 """How deep a directory may lie, as far as its handle is followed."""
 
 
+@lru_cache(maxsize=NAMES_MAX)
 def handle_name(gfid: Gfid) -> bytes:
     """Below `.glusterfs`. It consists of hexadecimal digits alone, whatever a peer sent."""
     h = gfid.hex()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import attrs
 
 from ....graph import Gfid
 from ....graph.disk import Disk
+from ..name_rules import is_bookkeeping
 from .places import Found, Place, Where
 
 try:
@@ -24,14 +24,8 @@ except ImportError:  # the extra `fast`
 
 GFID_KEY = "trusted.gfid"
 PATH_PREFIX = "trusted.gfid2path."
-_OWN_PREFIXES = (PATH_PREFIX, "trusted.pgfid.")
-_OWN_KEYS = frozenset((GFID_KEY, "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata"))
 _ABSENT = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
-
-
-def is_bookkeeping(key: str) -> bool:
-    """Bookkeeping of a brick: no listing shows it, no caller sets it."""
-    return key in _OWN_KEYS or key.startswith(_OWN_PREFIXES)
+_APART: AbstractContextManager[None] = nullcontext()
 
 
 @attrs.define(eq=False)
@@ -132,10 +126,9 @@ class InodeMetadata:
         found = ((key, self.get(gfid, at, key)) for key in self.keys(gfid, at) if not is_bookkeeping(key))
         return {key: value for key, value in found if value is not None}
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """Changes made within are kept all or none, where this can be had."""
-        yield
+        return _APART
 
     def sync_path(self) -> str | None:
         """A file to fsync with the object, so that its metadata survives a power loss too."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fnmatch
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +11,11 @@ from typing import Any, ClassVar
 import attrs
 
 from ....graph import (
-    EVERYTHING,
     NULL_GFID,
     ROOT_GFID,
     Call,
-    Capability,
     ChildDown,
     ChildUp,
-    Contention,
     Event,
     Fd,
     Gfid,
@@ -33,15 +29,15 @@ from ....graph import (
     option,
 )
 from ....graph.disk import Disk
-from ....graph.options import one_of, path
+from ....graph.options import Share, one_of, path, uuid
 from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
-from ..lock_table import LockTable
-from ..name_rules import XATTR_NAMESPACES, check_name
+from ..leaf import Leaf, is_pattern, matching
+from ..name_rules import XATTR_NAMESPACES, check_name, is_bookkeeping
 from .brick import Brick, unlinked_name
 from .granting import insisting
-from .metadata import is_bookkeeping
 from .opening import open_brick
 from .places import Found, Place, Where
+from .reserve import Reserve, percent_or_size
 
 CONTENT_MAX = 1 << 20
 """The largest file that a lookup hands over whole (`glusterfs.content`)."""
@@ -69,15 +65,25 @@ IGNORED_OPTIONS = frozenset(
         "max-hardlinks",
         "node-uuid-pathinfo",
         "o-direct",
-        "reserve",
         "shared-brick-count",
         "span-devices",
         "update-link-count-parent",
-        "volume-id",
     )
 )
 
-_GONE = frozenset((errno.ENOENT, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT))
+_GONE = frozenset(
+    (
+        errno.ENODATA,  # nor is the volume-id: an empty mount point
+        errno.ENOENT,
+        errno.EIO,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.EROFS,  # a disk with errors, which the kernel lets nobody write to any more
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+    )
+)
 """A directory that is not there, on a disk or file system that may come back: the rest of a cluster goes on."""
 
 
@@ -104,7 +110,7 @@ class OpenDirectory:
 
 
 @attrs.define(eq=False)
-class PosixNode(Translator):
+class PosixNode(Leaf):
     """See `Posix`."""
 
     directory: str = option(path, help="the brick: a directory of its own on a local file system")
@@ -114,21 +120,27 @@ class PosixNode(Translator):
         help="where gfids and trusted.* attributes are kept: on the files, as GlusterFS does, or (sidecar) in a"
         " database beside them, which needs no root; auto: as the brick always has, else what works here",
     )
+    reserve: Share = option(  # noqa: RUF009 (an attrs field)
+        percent_or_size,
+        default=Share(percent=1.0),
+        help="how much of the disk is to stay free, in percent or as a size: below it what takes space is refused with"
+        " ENOSPC, but for healing; 0: nothing",
+    )
+    volume_id: str | None = option(
+        uuid,
+        default=None,
+        help="what trusted.glusterfs.volume-id of the directory must be: a brick whose disk is not mounted, or is"
+        " another one's, does not start",
+    )
 
     suspect: bool = attrs.field(init=False, default=False, repr=False)
     """The machine went down while the brick was in use: what was not fsynced may be lost."""
-    locks: LockTable = attrs.field(init=False, repr=False)
     disk: Disk = attrs.field(init=False, repr=False)
     _brick: Brick | None = attrs.field(init=False, default=None, repr=False)
     _absent: str = attrs.field(init=False, default="not started", repr=False)
     _open_slots: set[OpenFile | OpenDirectory] = attrs.field(init=False, factory=set, repr=False)
 
-    children_allowed: ClassVar[tuple[int, int | None]] = (0, 0)
-    leaf_capabilities: ClassVar[frozenset[Capability]] = EVERYTHING
     ignored_options: ClassVar[frozenset[str]] = IGNORED_OPTIONS
-
-    def __attrs_post_init__(self) -> None:
-        self.locks = LockTable(self._contended)
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -137,12 +149,16 @@ class PosixNode(Translator):
         EBUSY another process has it; EINVAL its metadata are kept otherwise."""
         self.disk = self.seams.blocking.disk
         try:
-            self._brick = open_brick(self.disk, self.directory, self.metadata, self.seams.new_gfid)
+            self._brick = open_brick(self.disk, self.directory, self.metadata, self.volume_id, self.seams.new_gfid)
         except OSError as error:
             if error.errno not in _GONE or not self._in_cluster():
+                if isinstance(error.filename, bytes):  # a name in the brick, which says nothing alone
+                    error.filename = f"brick {self.directory}: {os.fsdecode(error.filename)}"
                 raise
-            self._absent = f"{self.directory}: {error.strerror}"
+            self._absent = f"{self.directory}: {error.filename if error.errno == errno.ENODATA else error.strerror}"
             return
+        brick = self._brick
+        brick.reserve = Reserve(self.disk, self.seams.clock, brick.root_fd, self.reserve, brick.privileged)
         self.suspect = self._brick.owner.suspect
 
     async def stop(self) -> None:
@@ -175,12 +191,6 @@ class PosixNode(Translator):
         if self._brick is None:
             raise fail(errno.ENOTCONN, f"{self.name}: {self._absent}")
         return self._brick
-
-    def disconnect(self, client: str) -> None:
-        self.locks.disconnect(client)
-
-    def _contended(self, gfid: Gfid, domain: str, name: bytes | None, client: str) -> None:
-        self.rise(Contention(self, gfid, domain, name, client))
 
     # --- what a fop acts on ------------------------------------------------------------------------------------------
 
@@ -275,36 +285,24 @@ class PosixNode(Translator):
                     answers[key] = self._content(gfid, iatt.size)
             elif key == COUNT_KEY and value == COUNT_VALUE:
                 answers[key] = len(brick.index.listed[XATTROP])
-            elif key.startswith("glusterfs.") and (count := self._count(gfid, key, value, place)) is not None:
-                answers[key] = count
+            elif key.startswith("glusterfs."):
+                count = self._count(gfid, key, value, brick.opens.get(gfid, 0), place)
+                if count is not None:
+                    answers[key] = count
         if gfid == ROOT_GFID and self.suspect:
             answers[SUSPECT_KEY] = 1
         return answers or None
 
     def _xattrs_like(self, gfid: Gfid, at: Where, key: str) -> dict[str, bytes]:
         metadata = self.brick.metadata
-        if any(sign in key for sign in "*?["):
-            found = metadata.all(gfid, at)
-            return {name: value for name, value in found.items() if fnmatch.fnmatchcase(name, key)}
+        if is_pattern(key):
+            return matching(metadata.all(gfid, at), key)
         value = None if is_bookkeeping(key) else metadata.get(gfid, at, key)
         return {} if value is None else {key: value}
 
     def _content(self, gfid: Gfid, size: int) -> bytes:
         with self._anonymous(Call(), Fd(gfid), os.O_RDONLY) as slot:
             return self.disk.pread(slot.fd, size, 0)
-
-    def _count(self, gfid: Gfid, key: str, value: object, place: Place | None) -> int | None:
-        if key in ("glusterfs.open-fd-count", "glusterfs.open-active-fd-count"):
-            return self.brick.opens.get(gfid, 0)
-        if key == "glusterfs.inodelk-count":
-            return self.locks.inodelk_count(gfid)
-        if key == "glusterfs.inodelk-dom-count":
-            return self.locks.inodelk_count(gfid, str(value))
-        if key == "glusterfs.entrylk-count":
-            return self.locks.entrylk_count(gfid)
-        if key == "glusterfs.parent-entrylk" and place is not None:
-            return self.locks.entrylk_count(*place)
-        return None
 
     def _iatt_of(self, slot: OpenFile | OpenDirectory) -> Iatt:
         return Iatt(slot.gfid, self.disk.fstat(slot.fd), slot.hidden)

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 
 from ....graph import ROOT_GFID, Gfid, fail
 from ....graph.disk import Disk
-from ..name_rules import RESERVED_IN_ROOT
+from ..name_rules import RESERVED_IN_ROOT, VOLUME_ID_KEY
 from . import sidecar
 from .brick import LANDFILL, UNLINKED, Brick
 from .disk_index import DiskIndex
@@ -30,9 +30,10 @@ CONVERT = (
 )
 
 
-def open_brick(disk: Disk, directory: str, metadata: str, new_gfid: Callable[[], Gfid]) -> Brick:
+def open_brick(disk: Disk, directory: str, metadata: str, volume_id: str | None, new_gfid: Callable[[], Gfid]) -> Brick:
     """Open, and on first use make, a brick. FileNotFoundError; NotADirectoryError; EBUSY in use; EINVAL its metadata
-    are kept in another way than `metadata` (auto, xattr, sidecar) asks, or cannot be kept so here."""
+    are kept in another way than `metadata` (auto, xattr, sidecar) asks, or cannot be kept so here, or it belongs to
+    another volume than `volume_id`; ENODATA it belongs to none."""
     with ExitStack() as undo:
 
         def held(fd: int) -> int:
@@ -40,6 +41,8 @@ def open_brick(disk: Disk, directory: str, metadata: str, new_gfid: Callable[[],
             return fd
 
         root_fd = held(disk.open(directory, os.O_RDONLY | os.O_DIRECTORY))
+        if volume_id is not None:
+            _check_volume(disk, directory, root_fd, volume_id)
         with suppress(FileExistsError):
             disk.mkdir(RESERVED_IN_ROOT, 0o700, dir_fd=root_fd)
         fd = held(disk.open(RESERVED_IN_ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root_fd))
@@ -66,6 +69,21 @@ def open_brick(disk: Disk, directory: str, metadata: str, new_gfid: Callable[[],
         _mend(brick)
         undo.pop_all()
         return brick
+
+
+def _check_volume(disk: Disk, directory: str, root_fd: int, wanted: str) -> None:
+    """Before anything is made: this may be the empty mount point of a disk that is not there."""
+    found = InodeMetadata(disk).get(ROOT_GFID, itself(root_fd), VOLUME_ID_KEY)
+    if found is None:
+        raise fail(
+            errno.ENODATA,
+            f"option volume-id is given, but the directory has no {VOLUME_ID_KEY} that this process can read. Is its"
+            f" disk mounted? To make it a brick of that volume, as root: setfattr -n {VOLUME_ID_KEY}"
+            f" -v 0x{wanted.replace('-', '')} {directory}",
+        )
+    if found.hex() != wanted.replace("-", ""):
+        text = Gfid(found).text if len(found) == 16 else found.hex()
+        raise fail(errno.EINVAL, f"brick {directory} belongs to volume {text}, not to {wanted} (option volume-id)")
 
 
 def _store(disk: Disk, directory: str, mode: str) -> InodeMetadata:

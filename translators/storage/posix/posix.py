@@ -29,7 +29,7 @@ class Posix(PosixLocking):
 
     Times are those of the file system; `trusted.glusterfs.mdata`, where GlusterFS has left it, is neither read nor
     changed. `trusted.gfid2path.*` is kept true where it exists. The mode of a symlink and any ctime are never set.
-    discard, zerofill, copy_file_range and fallocate that keeps the size answer EOPNOTSUPP.
+    fallocate, discard, zerofill and copy_file_range do what the file system can, and answer EOPNOTSUPP where it cannot.
 
     Locks and the heal index are answered by the brick itself; features/locks and features/index above it do nothing.
     """

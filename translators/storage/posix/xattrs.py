@@ -23,11 +23,10 @@ from ....graph import (
     fail,
 )
 from ..heal_index import INDEX_GFID_OF_KEY
-from ..name_rules import check_xattrs
+from ..name_rules import check_xattrs, is_bookkeeping
 from ..xattrop import join
 from .attributes import PosixAttributes
 from .granting import insisting
-from .metadata import is_bookkeeping
 from .places import Where
 
 PATHINFO = "trusted.glusterfs.pathinfo"
