@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from .errors import fail
+from .keepalive import keep_alive
 from .network import Connection, Listener, Receiver
 from .types import Buffer
 
@@ -74,6 +75,8 @@ class LoopConnection(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by class
         host, port = (self._transport.get_extra_info("peername") or ("gone", 0))[:2]
         self.peer = f"{host}:{port}"
+        if (socket := self._transport.get_extra_info("socket")) is not None:
+            keep_alive(socket)
         if self._accept is not None:
             self._receiver = self._accept(self)
 

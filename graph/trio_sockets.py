@@ -10,6 +10,7 @@ import trio
 from trio import lowlevel
 
 from .errors import fail
+from .keepalive import keep_alive
 from .network import Connection, Listener, Receiver
 from .types import Buffer
 
@@ -57,7 +58,6 @@ class TrioListener:
                     log.warning("cannot take a connection: %s", error)
                     await trio.sleep(0.1)  # no descriptors left, say: some may come back
                     continue
-                socket.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
                 try:
                     connection = TrioConnection(socket)
                 except OSError:  # gone already
@@ -71,6 +71,7 @@ class TrioConnection:
 
     def __init__(self, socket: trio.socket.SocketType) -> None:
         host, port = socket.getpeername()[:2]
+        keep_alive(socket)
         self.peer = f"{host}:{port}"
         self._socket = socket
         self._scope = trio.CancelScope()

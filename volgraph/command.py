@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from .commands import demo, files, graphs, state, trees
+from .commands.screen import complain, open_streams
 from .commands.specs import Usage
 from .volspec import SpecError
 
@@ -20,7 +20,7 @@ EPILOG = "A path inside a volume is written SPEC:/path. `volgraph COMMAND --help
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit status."""
-    _let_names_through()
+    open_streams()
     try:
         args = _parser().parse_args(argv)
     except SystemExit as stop:
@@ -43,10 +43,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="volgraph", description="Storage as a graph of translators.", epilog=EPILOG)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in MODULES:
         module.register(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Reads the version when it is asked for: that takes longer than all the rest of the command line."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *ignored: Any) -> None:
+        from . import __version__
+
+        print(f"volgraph {__version__}")
+        parser.exit()
 
 
 def _failed(error: OSError) -> int:
@@ -55,23 +66,5 @@ def _failed(error: OSError) -> int:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 1)
         return 1
-    print(f"volgraph: {describe(error)}", file=sys.stderr)
+    complain(error)
     return 1
-
-
-def describe(error: OSError) -> str:
-    """An error in one line: `mirror.vol:/a: No such file or directory`."""
-    text = error.strerror or str(error) or type(error).__name__
-    if error.filename is not None:
-        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-        text = f"{name}: {text}"
-    if error.errno in (errno.ENOTCONN, errno.EIO):  # which node it was helps here, and nowhere else
-        text += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    return text
-
-
-def _let_names_through() -> None:
-    """A file name that is no text is printed as the bytes it is."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")

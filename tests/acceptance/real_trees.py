@@ -62,7 +62,7 @@ class Files(Protocol):
 
 
 def make_tree(folder: Path, files: int, seed: int = 1) -> None:
-    """`files` regular files of all sizes and modes in nested directories, symlinks, and every odd name that is legal."""
+    """`files` regular files of all sizes and modes in nested directories, symlinks, and odd names."""
     chance = random.Random(seed)
     folder.mkdir()
     directories = [os.fsencode(folder)]
@@ -278,8 +278,8 @@ class LocalFiles:
 
 
 def main(step: str, tree: str, goal: str) -> None:
-    """`python -m tests.acceptance.real_trees fill|change TREE GOAL`: do at GOAL what the plan for TREE says. A process of
-    its own, because a mount may hang."""
+    """`python -m tests.acceptance.real_trees fill|change TREE GOAL`: do at GOAL what the plan for TREE says. It is a
+    process of its own because a mount may hang."""
     made, files = plan(Path(tree)), LocalFiles(Path(goal))
     if step == "fill":
         shutil.copytree(tree, goal, symlinks=True)

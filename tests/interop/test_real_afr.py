@@ -1,8 +1,8 @@
 """Our replication and the real one work on the same copies, and either heals what the other left behind.
 
 Bricks are real (`glusterfsd`) or ours (`volgraph serve`). Who writes is a volume of ours, or a FUSE mount of the real
-replicate; who heals is ours, or the real self-heal daemon. A tree of files goes through a day of changes while one brick
-is away. Then the brick directories must be equal, with no mark left on either.
+replicate; who heals is ours, or the real self-heal daemon. A tree of files goes through a day of changes while one
+brick is away. Then the brick directories must be equal, with no mark left on either.
 """
 
 import subprocess

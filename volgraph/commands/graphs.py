@@ -31,7 +31,7 @@ def register(commands: Any) -> None:
     explain_parser.add_argument("type", nargs="?", metavar="TYPE")
     explain_parser.set_defaults(run=explain)
     for parser in (check_parser, show_parser, explain_parser):
-        add_spec_options(parser, opens=False)
+        add_spec_options(parser, waits=False)
 
 
 def check(args: argparse.Namespace) -> int:
@@ -107,11 +107,18 @@ def _explain(name: str, cls: type[Translator]) -> None:
         ("ignores", ", ".join(sorted(cls.ignored_options))),
     ):
         if text:
-            print(textwrap.fill(text, 110, initial_indent=f"{title:12}", subsequent_indent=" " * 12))
+            print(_wrapped(title, text))
     declared = options_of(cls)
     if declared:
         print()
         table(("OPTION", "TYPE", "DEFAULT", "MEANING"), [_row(option) for option in declared])
+
+
+def _wrapped(title: str, text: str) -> str:
+    indent = " " * 12
+    return textwrap.fill(
+        text, 110, initial_indent=f"{title:12}", subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _children(cls: type[Translator]) -> str:

@@ -2,12 +2,62 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
+import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 
 from ..graph.render import ASCII, Strokes
+from ..volspec.errors import printable
+
+
+def open_streams() -> None:
+    """Whatever we were started with: 0, 1 and 2 are never given to a file or a socket of ours, and every file name
+    can be printed: one that is no text, or that the stream's encoding lacks, as the bytes it is."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            setattr(sys, name, open(number, mode, closefd=False))
+    codecs.register_error("as-bytes", _as_bytes)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="as-bytes")
+
+
+def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    try:
+        return os.fsencode(text), error.end
+    except UnicodeEncodeError:
+        return text.encode("ascii", "backslashreplace"), error.end
+
+
+def name_of(name: str) -> str:
+    """A name to be printed: on a terminal, which might act on them, without control characters."""
+    return printable(name) if sys.stdout.isatty() else name
+
+
+def describe(error: OSError) -> str:
+    """An error in one line: `mirror.vol:/a: No such file or directory`."""
+    text = error.strerror or str(error) or type(error).__name__
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    if names:
+        text = f"{' -> '.join(names)}: {text}"
+    if error.errno in (errno.ENOTCONN, errno.EIO):  # which node it was helps here, and nowhere else
+        text += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    return printable(text)
+
+
+def complain(error: OSError) -> None:
+    print(f"volgraph: {describe(error)}", file=sys.stderr)
 
 
 def watched() -> bool:
@@ -37,7 +87,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[bytes, int], None]]:
+def progress(title: str) -> Iterator[Callable[[str, int], None]]:
     """Takes each path with its size as it is done; shows how far a long copy is when a person is watching."""
     if not watched():
         yield lambda path, size: None
@@ -49,7 +99,7 @@ def progress(title: str) -> Iterator[Callable[[bytes, int], None]]:
         task = shown.add_task(title, total=None)
         files = 0
 
-        def step(path: bytes, size: int) -> None:
+        def step(path: str, size: int) -> None:
             nonlocal files
             files += 1
             shown.update(task, advance=size, description=f"{title}: {files} names")

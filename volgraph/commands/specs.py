@@ -6,8 +6,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -55,7 +55,7 @@ def inside(text: str) -> Inside:
     return found if isinstance(found, Inside) else Inside(found, "/")
 
 
-def add_spec_options(parser: argparse.ArgumentParser, *, opens: bool = True) -> None:
+def add_spec_options(parser: argparse.ArgumentParser, *, waits: bool = True) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="fill ${NAME} in the spec", dest="params"
     )
@@ -68,17 +68,24 @@ def add_spec_options(parser: argparse.ArgumentParser, *, opens: bool = True) -> 
     )
     parser.add_argument("--dialect", choices=("modern", "1.3"), default="modern", help="grammar of the volfile")
     parser.add_argument("--top", metavar="VOLUME", help="use this volume of the spec, not the last")
-    if opens:
+    if waits:
         parser.add_argument(
-            "--wait", type=float, default=10.0, metavar="SECONDS", help="for the nodes to come up (default 10)"
+            "--wait", type=_seconds, default=10.0, metavar="SECONDS", help="for the nodes to come up (default 10)"
         )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not seconds >= 0:  # nor is it "nan"
+        raise argparse.ArgumentTypeError("0 or more")
+    return seconds
 
 
 def params(args: argparse.Namespace) -> dict[str, str]:
     pairs = [text.partition("=") for text in args.params]
-    for name, equals, _ in pairs:
+    for name, equals, value in pairs:
         if not name or not equals:
-            raise Usage(f"--set {name}: write NAME=VALUE")
+            raise Usage(f"--set {name}{equals}{value}: write NAME=VALUE")
     return {name: value for name, _, value in pairs}
 
 
@@ -113,6 +120,20 @@ def linked(args: argparse.Namespace, spec: str) -> Graph:
 def opened(args: argparse.Namespace, spec: str) -> AbstractAsyncContextManager[Volume]:
     """The volume of a spec; errors name `SPEC:/path`."""
     return open(spec, args.top, args.wait, params(args), plugins(args), args.dialect, label=spec)
+
+
+@asynccontextmanager
+async def volumes(args: argparse.Namespace) -> AsyncIterator[Callable[[str], Awaitable[Volume]]]:
+    """Gives the volume of a spec. Each is opened once, when it is first asked for, however many paths are in it."""
+    async with AsyncExitStack() as stack:
+        found: dict[str, Volume] = {}
+
+        async def volume_of(spec: str) -> Volume:
+            if spec not in found:
+                found[spec] = await stack.enter_async_context(opened(args, spec))
+            return found[spec]
+
+        yield volume_of
 
 
 def run(work: Callable[..., Awaitable[Any]], *args: object) -> Any:

@@ -31,7 +31,8 @@ def register(commands: Any) -> None:
     heal_parser.add_argument("--info", action="store_true", help="only say what is to be healed")
     heal_parser.add_argument("--full", action="store_true", help="compare everything, marked or not")
     heal_parser.set_defaults(run=lambda args: run(heal, args))
-    for parser in (serve_parser, status_parser, heal_parser):
+    add_spec_options(serve_parser, waits=False)
+    for parser in (status_parser, heal_parser):
         add_spec_options(parser)
 
 

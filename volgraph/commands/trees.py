@@ -6,14 +6,12 @@ import argparse
 import errno
 import os
 import stat as mode_bits
-from contextlib import AsyncExitStack
 from typing import Any
 
 from ..copying import LocalTree, Tree, VolumeTree, copy
-from ..volume import Volume
 from .files import into
 from .screen import progress
-from .specs import Inside, Usage, add_spec_options, opened, place, run
+from .specs import Inside, Usage, add_spec_options, place, run, volumes
 
 
 def register(commands: Any) -> None:
@@ -29,22 +27,22 @@ async def cp(args: argparse.Namespace) -> None:
     source, target = place(args.source), place(args.target)
     if isinstance(source, str) and isinstance(target, str):
         raise Usage("one of the two must be SPEC:/path; for local files there is cp")
-    async with AsyncExitStack() as stack:
-        volumes: dict[str, Volume] = {}
-        for each in (source, target):
-            if isinstance(each, Inside) and each.spec not in volumes:
-                volumes[each.spec] = await stack.enter_async_context(opened(args, each.spec))
-        here: Tree = VolumeTree(volumes[source.spec]) if isinstance(source, Inside) else LocalTree()
-        there: Tree = VolumeTree(volumes[target.spec]) if isinstance(target, Inside) else LocalTree()
+    async with volumes(args) as volume_of:
+        here: Tree = LocalTree()
+        if isinstance(source, Inside):
+            here = VolumeTree(await volume_of(source.spec))
+        there: Tree = LocalTree()
+        goal: Inside | str = target
         if isinstance(target, Inside):
-            goal: Inside | str = await into(volumes[target.spec], source, target)
-        else:
-            goal = os.path.join(target, os.path.basename(os.fspath(source))) if os.path.isdir(target) else target
+            volume = await volume_of(target.spec)
+            there, goal = VolumeTree(volume), await into(volume, source, target)
+        elif os.path.isdir(target):
+            goal = os.path.join(target, os.path.basename(os.fspath(source).rstrip("/")))
         await _copy(args, here, source, there, goal)
 
 
 async def _copy(args: argparse.Namespace, here: Tree, source: Inside | str, there: Tree, goal: Inside | str) -> None:
-    if not args.r and mode_bits.S_ISDIR((await here.stat(os.fsencode(source))).st_mode):
+    if not args.r and mode_bits.S_ISDIR((await here.stat(os.fspath(source))).st_mode):
         raise OSError(errno.EISDIR, "Is a directory (cp -r copies it)", str(source))
     with progress(f"{source} -> {goal}") as step:
-        await copy(here, os.fsencode(source), there, os.fsencode(goal), progress=step)
+        await copy(here, os.fspath(source), there, os.fspath(goal), progress=step)

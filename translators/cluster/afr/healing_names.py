@@ -197,7 +197,10 @@ class Names:
 
     async def _refuse_if_it_knows_better(self, child: int, gfid: Gfid, deciding: frozenset[int]) -> None:
         """An object that took a change which all who decide here missed is not thrown away: two histories met, and a
-        person decides. One of them that missed nothing knew what was taken away."""
+        person decides. One of them that missed nothing knew what was taken away; so did a quorum, where any two overlap.
+        """
+        if self.healing.afr.quorum.overlaps:
+            return
         keys = self.healing.afr.keys
         reply = await self.healing.child(child).lookup(self.healing.call.with_xdata(keys.asked), Loc(gfid))
         record = Record.read(keys, reply.xdata)

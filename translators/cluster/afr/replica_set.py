@@ -18,6 +18,7 @@ from ....graph import (
     ChildChanged,
     ChildDown,
     ChildUp,
+    Contention,
     Event,
     Fd,
     Gfid,
@@ -154,6 +155,8 @@ class ReplicaSet(Translator):
         if child is None or not event.rises:
             super().notify(event)
             return
+        if isinstance(event, Contention):
+            return  # about a lock of our own, which is given back as soon as its change is done
         if isinstance(event, ChildUp):
             self._turn(child, up=True)
         elif isinstance(event, ChildDown):

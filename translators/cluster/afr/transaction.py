@@ -198,8 +198,7 @@ class Transaction(Generic[R]):
     def _operate(self) -> Phase | None:
         def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
             shortest_fails(outcomes)
-            if self.makes_object:
-                strangers_fail(outcomes, self.clean, self.call.asked("gfid-req"))
+            strangers_fail(outcomes, self.clean, self.call.asked("gfid-req"))
             verdict = judge(outcomes, self.clean, self.afr.quorum)
             self.error = verdict.error
             if verdict.error is not None:

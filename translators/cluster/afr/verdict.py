@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ....graph import Gfid, Iatt, Outcome, Written, fail
+from ....graph import Gfid, Iatt, Made, Outcome, Renamed, Written, fail
 from .changelog import Kind, Record
 
 R = TypeVar("R")
@@ -29,6 +29,11 @@ class Quorum:
     children: int
     count: int
     tie_break: bool = False
+
+    @property
+    def overlaps(self) -> bool:
+        """Do any two quorums share a child? Then no two histories can both have been acknowledged."""
+        return 2 * self.count > self.children
 
     @property
     def majority(self) -> int | None:
@@ -129,17 +134,22 @@ def shortest_fails(outcomes: Mapping[int, Outcome[Any]]) -> None:
 
 
 def strangers_fail(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], new: Gfid | None) -> None:
-    """The making of an object that ended with another one than on the good copies has failed.
+    """A change of names that ended with another object than on the good copies has failed.
 
-    `create` without O_EXCL takes what it finds at the name: a copy that has nothing there makes the object `new`, even
-    where it has missed another's making. What was there before counts; where good copies found two, nobody can tell.
+    A copy that has missed something moves what it finds at a name; and `create` without O_EXCL takes what it finds, or
+    makes the object `new`. What was there before counts; where good copies found two, nobody can tell.
     """
-    found = {outcome.value.iatt.gfid for child, outcome in outcomes.items() if child in clean_before and outcome.value}
+    ended_with = {child: outcome.value.iatt.gfid for child, outcome in outcomes.items() if _names_object(outcome)}
+    found = {gfid for child, gfid in ended_with.items() if child in clean_before}
     right = found - {new} or found
-    for outcome in outcomes.values():
-        if outcome.value is not None and right and right != {outcome.value.iatt.gfid}:
-            outcome.value = None
-            outcome.error = fail(errno.EIO, "another object stands at this name")
+    for child, gfid in ended_with.items():
+        if right and right != {gfid}:
+            outcomes[child].value = None
+            outcomes[child].error = fail(errno.EIO, "another object stands at this name")
+
+
+def _names_object(outcome: Outcome[Any]) -> bool:
+    return isinstance(outcome.value, (Made, Renamed))
 
 
 # --- which copies may be read ------------------------------------------------------------------------------------
