@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
 from ..volspec import Option, Problem, Spec, SpecError, Volume, Word
+from ..volspec.errors import PROBLEMS_MAX
 from . import options
 from .capabilities import Capability, capabilities
 from .graph import Graph
@@ -28,8 +29,7 @@ def link(
     spec's last to use as the top. SpecError lists every problem with its position.
     """
     linker = _Linker(spec, Types(types))
-    for volume in spec.volumes.values():
-        linker.volume(volume)
+    linker.link(spec.volumes.values())
     chosen = top if top is not None else spec.top
     if chosen not in spec.volumes:
         close = options.nearest(chosen, list(spec.volumes))
@@ -48,9 +48,7 @@ def all_that_is_wrong(error: SpecError, types: Mapping[str, type[Translator]] | 
     if error.partial is None:
         return error
     linker = _Linker(error.partial, Types(types), error.flawed)
-    for volume in error.partial.volumes.values():
-        if volume.type.text:
-            linker.volume(volume)
+    linker.link(volume for volume in error.partial.volumes.values() if volume.type.text)
     return SpecError(sorted([*error.problems, *linker.problems], key=_position))
 
 
@@ -68,7 +66,15 @@ class _Linker:
     problems: list[Problem] = attrs.field(factory=list)
     warnings: list[str] = attrs.field(factory=list)
 
-    def volume(self, volume: Volume) -> None:
+    def link(self, volumes: Iterable[Volume]) -> None:
+        """Make the nodes, in order; what is wrong is noted, up to a limit."""
+        for volume in volumes:
+            if len(self.problems) >= PROBLEMS_MAX:
+                self._problem(volume, volume.name, f"there are more errors; the first {PROBLEMS_MAX} are shown", None)
+                return
+            self._volume(volume)
+
+    def _volume(self, volume: Volume) -> None:
         """Make the node of one volume, or note why it cannot be made. A volume above a broken one is checked as far
         as it can be: one mistake is reported once."""
         cls = self._class(volume)
@@ -159,7 +165,7 @@ class _Linker:
                 )
         self.able[node] = capabilities(node, (self.able[child] for child in node.below))
 
-    def _problem(self, volume: Volume, word: Word, message: str, hint: str) -> None:
+    def _problem(self, volume: Volume, word: Word, message: str, hint: str | None) -> None:
         self.problems.append(self.spec.problem(message, word.position, volume.name.text, hint))
 
 

@@ -5,6 +5,7 @@ The built-in types use the same group as everybody's plugins. A spec can never n
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import metadata
@@ -39,7 +40,7 @@ class Types(Mapping[str, type[Translator]]):
         own = self._own.get(name)
         if own is not None:
             return own
-        return _load(_entry_points()[name])
+        return _load(*_entry_points()[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({*self._own, *_entry_points()}))
@@ -53,25 +54,40 @@ class Types(Mapping[str, type[Translator]]):
 
 def load_class(reference: str) -> type[Translator]:
     """The class behind `module:Class`, for `--plugin`. ValueError says what is wrong with the reference."""
+    module, _, name = reference.partition(":")
+    if not module or not name:
+        raise ValueError(f"'{reference}' names no class: write module:Class")
     return _load(metadata.EntryPoint(name=reference, value=reference, group=GROUP))
 
 
 @cache
-def _entry_points() -> dict[str, metadata.EntryPoint]:
-    found: dict[str, metadata.EntryPoint] = {}
+def _entry_points() -> dict[str, tuple[metadata.EntryPoint, ...]]:
+    """By type. One that several packages declare is an error for whoever uses it, not for everybody."""
+    found: dict[str, tuple[metadata.EntryPoint, ...]] = {}
     for entry in metadata.entry_points(group=GROUP):
-        other = found.get(entry.name)
-        if other is not None and other.value != entry.value:
-            raise TypeError(f"two packages declare the type {entry.name}: {other.value} and {entry.value}")
-        found[entry.name] = entry
+        others = found.get(entry.name, ())
+        if entry.value not in (other.value for other in others):
+            found[entry.name] = (*others, entry)
     return found
 
 
-def _load(entry: metadata.EntryPoint) -> type[Translator]:
+def _load(entry: metadata.EntryPoint, *others: metadata.EntryPoint) -> type[Translator]:
+    if others:
+        values = ", ".join(each.value for each in (entry, *others))
+        raise ValueError(f"several packages declare the type {entry.name}: {values}")
     try:
         loaded = entry.load()
-    except (ImportError, AttributeError, AssertionError) as error:
-        raise ValueError(f"cannot load {entry.value}: {error}; write module:Class") from error
+    except Exception as error:  # whatever somebody else's module raises
+        raise ValueError(f"cannot load {entry.value}: {_in_one_line(error)}") from error
     if not (isinstance(loaded, type) and issubclass(loaded, Translator)):
         raise ValueError(f"{entry.value} is not a Translator class")
     return loaded
+
+
+def _in_one_line(error: Exception) -> str:
+    """What happened, and where, in somebody else's module."""
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, ImportError | AttributeError | SyntaxError):  # these say where
+        return said
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {said} ({place.filename}:{place.lineno})"

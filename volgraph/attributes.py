@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 
 from .caller import Caller, process_umask
-from .errors import StrPath, fresh
+from .errors import StrPath, at_path, fresh
 from .graph import NOW_NS, Graph, Iatt, NewAttributes, fail
 from .listing import stat_result
 from .paths import Paths
@@ -93,7 +93,7 @@ class Attributes:
         key = os.fsdecode(name)
         found = {} if key.startswith(HIDDEN_KEYS) else await self._getxattr(path, key, follow_symlinks)
         if key not in found:
-            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA), path)
+            raise at_path(fail(errno.ENODATA), self._caller.named(path))
         return found[key]
 
     async def listxattr(self, path: StrPath, follow_symlinks: bool = True) -> list[str]:
@@ -111,9 +111,9 @@ class Attributes:
         self, path: StrPath, name: str | bytes, value: bytes, flags: int = 0, follow_symlinks: bool = True
     ) -> None:
         """EEXIST (XATTR_CREATE) ENODATA (XATTR_REPLACE) ENOSPC EPERM."""
-        key = self._own_key(name)
+        key, data = self._own_key(name), bytes(memoryview(value))  # bytes(5) would be five zeros
         place = await self._paths.find(path, follow=follow_symlinks)
-        await self._caller.wind(self._caller.top.setxattr, self._caller.call, place.loc, {key: bytes(value)}, flags)
+        await self._caller.wind(self._caller.top.setxattr, self._caller.call, place.loc, {key: data}, flags)
 
     @fresh
     async def removexattr(self, path: StrPath, name: str | bytes, follow_symlinks: bool = True) -> None:

@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 import anyio.lowlevel
 import attrs
 
+from .errors import StrPath
 from .graph import Call, Graph, Translator, Xdata
 
 P = ParamSpec("P")
@@ -43,6 +44,10 @@ class Caller:
     @property
     def top(self) -> Translator:
         return self.graph.top
+
+    def named(self, path: StrPath) -> str | bytes:
+        """What errors call a path of this volume."""
+        return f"{self.label}:{os.fsdecode(path)}" if self.label else os.fspath(path)
 
     def new_owner(self) -> bytes:
         """A lock owner that nobody else is."""

@@ -168,7 +168,7 @@ async def _tell(volume: Volume, folder: Path, server: Server, verdicts: Verdicts
     library = Path(sysconfig.get_path("stdlib"))
     chosen = library_files(library, files_max)
 
-    step(f"Copy a real tree into the mirror: {len(chosen)} files of {library}")
+    step(f"Copy a real tree into the mirror: {library}")
     await _copy(volume, library, "/library", chosen)
     verdicts.check("both bricks hold the same", differences(folder / "near", folder / "far"))
 
@@ -199,21 +199,23 @@ async def _tell(volume: Volume, folder: Path, server: Server, verdicts: Verdicts
 
 async def _copy(volume: Volume, library: Path, goal: str, chosen: list[Path], server: Server | None = None) -> None:
     """Copy the chosen files. A server that is given is killed half-way."""
-    wanted = {os.fsencode(path) for path in chosen}
-    wanted |= {os.fsencode(folder) for path in chosen for folder in path.parents}
+    wanted = {os.fspath(path) for path in chosen}
+    wanted |= {os.fspath(folder) for path in chosen for folder in path.parents}
     copied = 0
 
-    def progress(path: bytes, size: int) -> None:
+    def progress(path: str, size: int) -> None:
         nonlocal copied
         copied += 1
         if server is not None and copied == len(chosen) // 2:
             server.kill()
-            say(f"   killed after {copied} names, just behind {os.fsdecode(path)}")
+            say(f"   killed after {copied} names, just behind {path}")
 
     began = time.monotonic()
     count = await volume.copy_in(library, goal, choose=lambda path: path in wanted, progress=progress)
     seconds = time.monotonic() - began
-    say(f"   {count.files} files, {count.bytes / 1e6:.1f} MB in {seconds:.1f} s ({count.files / seconds:.0f} files/s)")
+    links = f" and {count.symlinks} symlinks" if count.symlinks else ""
+    rate = f"{count.files / seconds:.0f} files/s"
+    say(f"   {count.files} files{links}, {count.bytes / 1e6:.1f} MB in {seconds:.1f} s ({rate})")
 
 
 async def _change(volume: Volume, files: list[tuple[str, ...]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import inspect
 import os
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeAlias, TypeVar
@@ -15,7 +16,7 @@ StrPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """A path inside a volume, as `os` takes paths."""
 
 
-def fresh(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[Any, Any, R]]:
+def fresh(method: Callable[P, Coroutine[Any, Any, R]], paths: int = 1) -> Callable[P, Coroutine[Any, Any, R]]:
     """Of a method whose first argument is a path: its errors name the path, and ESTALE is tried again once.
 
     ESTALE means that an object went between two steps (path -> gfid -> fop); the second try resolves the path anew.
@@ -31,17 +32,19 @@ def fresh(method: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, Coroutine[
                     raise
             return await method(*args, **kwargs)
         except OSError as error:
-            volume: Any = args[0]
-            path: Any = args[1] if len(args) > 1 else next(iter(kwargs.values()))
-            raise at_path(error, path, volume._caller.label)  # noqa: B904 (it is the same error)
+            volume, *given = inspect.signature(method).bind(*args, **kwargs).arguments.values()
+            raise at_path(error, *map(volume._caller.named, given[:paths]))  # noqa: B904 (it is the same error)
 
     return run
 
 
-def at_path(error: OSError, path: StrPath, label: str = "") -> OSError:
-    """The same error, naming the application's path. What it named before becomes a note."""
-    name = f"{label}:{os.fsdecode(path)}" if label else path
+fresh_pair = functools.partial(fresh, paths=2)
+"""`fresh` of a method that takes two paths: its errors name both."""
+
+
+def at_path(error: OSError, name: str | bytes, other: str | bytes | None = None) -> OSError:
+    """The same error, naming what the application named. What it named before becomes a note."""
     if error.filename is not None and error.filename != name:
         error.add_note(f"from {error.filename}")
-    error.filename = name
+    error.filename, error.filename2 = name, other
     return error

@@ -78,8 +78,8 @@ class File:
     # --- reading and writing ---------------------------------------------------------------------------------------
 
     async def pread(self, size: int, offset: int) -> bytes:
-        """At most `size` bytes from `offset`; fewer only at the end of the file."""
-        self._check(self._mode.readable)
+        """At most `size` bytes from `offset`; fewer only at the end of the file. EINVAL below 0."""
+        self._check(self._mode.readable, size, offset)
         parts: list[Buffer] = []
         left = size
         while left > 0:
@@ -93,7 +93,7 @@ class File:
 
     async def pwrite(self, data: Buffer, offset: int) -> int:
         """Write all of `data` at `offset` (at the end, if the file was opened for appending); gives its length."""
-        self._check(self._mode.writable)
+        self._check(self._mode.writable, offset)
         view = memoryview(data).cast("B")
         done = 0
         while done < len(view):
@@ -101,7 +101,7 @@ class File:
             reply = await self._wind(self._top.writev, self._fd, piece, offset + done, self._fd.flags)
             if not 0 < reply.count <= len(piece):
                 error = fail(errno.EIO, f"{reply.count} of {len(piece)} bytes written")
-                raise at_path(error, self.name, self._caller.label)
+                raise at_path(error, self._caller.named(self.name))
             done += reply.count
             if self._mode.append and reply.post is not None:
                 self._position = reply.post.size
@@ -149,7 +149,7 @@ class File:
         else:
             raise ValueError(f"invalid whence: {whence}")
         if target < 0:
-            raise at_path(fail(errno.EINVAL), self.name, self._caller.label)
+            raise at_path(fail(errno.EINVAL), self._caller.named(self.name))
         self._position = target
         return target
 
@@ -224,17 +224,19 @@ class File:
     def _top(self) -> Translator:
         return self._caller.top
 
-    def _check(self, allowed: bool) -> None:
+    def _check(self, allowed: bool, *amounts: int) -> None:
         if self.closed:
             raise ValueError("I/O operation on closed file")
         if not allowed:
-            raise at_path(fail(errno.EBADF), self.name, self._caller.label)
+            raise at_path(fail(errno.EBADF), self._caller.named(self.name))
+        if min(amounts, default=0) < 0:
+            raise at_path(fail(errno.EINVAL), self._caller.named(self.name))
 
     async def _wind(self, fop: Callable[Concatenate[Call, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return await self._caller.wind(fop, self._call, *args, **kwargs)
         except OSError as error:
-            raise at_path(error, self.name, self._caller.label)  # noqa: B904 (it is the same error)
+            raise at_path(error, self._caller.named(self.name))  # noqa: B904 (it is the same error)
 
 
 class Opening:

@@ -10,7 +10,7 @@ from typing import AnyStr
 
 from . import listing
 from .attributes import Attributes
-from .errors import StrPath, fresh
+from .errors import StrPath, at_path, fresh, fresh_pair
 from .graph import fail
 from .listing import DirEntry
 from .paths import as_bytes, as_given, ends_in_dots, wants_directory
@@ -94,7 +94,7 @@ class Names(Attributes):
             if not (exist_ok and mode_bits.S_ISDIR((await self.stat(path)).st_mode)):
                 raise
 
-    @fresh
+    @fresh_pair
     async def link(self, old: StrPath, new: StrPath) -> None:
         """Give a file (or a symlink itself) one more name. EEXIST EPERM (a directory) EMLINK."""
         source = await self._paths.find(old, follow=False)
@@ -130,7 +130,7 @@ class Names(Attributes):
 
     # --- moving and removing ---------------------------------------------------------------------------------------
 
-    @fresh
+    @fresh_pair
     async def rename(self, old: StrPath, new: StrPath) -> None:
         """Move a name, replacing what stands at the new one. ENOENT EISDIR ENOTDIR ENOTEMPTY EINVAL (into itself)."""
         source = await self._paths.to_remove(old)
@@ -162,9 +162,9 @@ class Names(Attributes):
     async def rmtree(self, path: StrPath) -> None:
         """Remove a directory and all below it; of the root, all below it. ENOTDIR (a symlink to one too)."""
         if not mode_bits.S_ISDIR((await self.lstat(path)).st_mode):
-            raise fail(errno.ENOTDIR, path)
-        async for above, _, others in self.walk(os.fsencode(path), topdown=False):
+            raise at_path(fail(errno.ENOTDIR), self._caller.named(path))
+        async for above, _, others in self.walk(os.fsdecode(path), topdown=False):
             for name in others:
                 await self.unlink(os.path.join(above, name))
-            if above.strip(b"/"):
+            if above.strip("/"):
                 await self.rmdir(above)

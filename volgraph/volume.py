@@ -37,8 +37,9 @@ class Volume(Names):
 
     async def write_bytes(self, path: StrPath, data: bytes | bytearray | memoryview) -> int:
         """Make the file, or replace its contents; gives the number of bytes. ENOENT EISDIR ENOSPC."""
+        view = memoryview(data)  # what is no data must not make an empty file
         async with self.open(path, "wb") as file:
-            return await file.write(data)
+            return await file.write(view)
 
     async def read_bytes(self, path: StrPath) -> bytes:
         """The whole file. ENOENT EISDIR."""
@@ -101,8 +102,8 @@ class Volume(Names):
         source: StrPath,
         path: StrPath,
         *,
-        choose: Callable[[bytes], bool] | None = None,
-        progress: Callable[[bytes, int], None] | None = None,
+        choose: Callable[[str], bool] | None = None,
+        progress: Callable[[str, int], None] | None = None,
     ) -> CopyCount:
         """Copy a local file, or a directory with all below it, to `path`; modes, times and symlinks are kept.
 
@@ -110,13 +111,13 @@ class Volume(Names):
         whether it is copied; `progress` is told each path and its size when it is done. EOPNOTSUPP special files.
         """
         there = VolumeTree(self)
-        return await copy(LocalTree(), os.fsencode(source), there, os.fsencode(path), choose, progress)
+        return await copy(LocalTree(), os.fsdecode(source), there, os.fsdecode(path), choose, progress)
 
     async def copy_out(
-        self, path: StrPath, target: StrPath, *, progress: Callable[[bytes, int], None] | None = None
+        self, path: StrPath, target: StrPath, *, progress: Callable[[str, int], None] | None = None
     ) -> CopyCount:
         """Copy a file, or a directory with all below it, to a local path, as `copy_in`."""
-        return await copy(VolumeTree(self), os.fsencode(path), LocalTree(), os.fsencode(target), None, progress)
+        return await copy(VolumeTree(self), os.fsdecode(path), LocalTree(), os.fsdecode(target), None, progress)
 
     # --- state -----------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ Each method here *is* the async one, called in the loop's thread: same parameter
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
@@ -29,6 +29,15 @@ class _Remote(Protocol):
     _there: Any
 
 
+def waited(portal: BlockingPortal, method: Callable[[], Awaitable[R]]) -> R:
+    """Run it in the loop's thread. An interrupt of ours cancels it there, too."""
+    future = portal.start_task_soon(method)
+    try:
+        return future.result()
+    finally:
+        future.cancel()
+
+
 class blocking(Generic[A, P, R]):
     """The method `method` of the async object, waited for."""
 
@@ -38,8 +47,7 @@ class blocking(Generic[A, P, R]):
     def __get__(self, owner: _Remote, kind: type | None = None) -> Callable[P, R]:
         @functools.wraps(self._method)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            answer: R = owner._portal.call(functools.partial(self._method, owner._there, *args, **kwargs))
-            return answer
+            return waited(owner._portal, functools.partial(self._method, owner._there, *args, **kwargs))
 
         return call
 
@@ -58,7 +66,7 @@ class iterating(Generic[A, P, R]):
             async def step() -> R | None:
                 return await anext(steps, None)
 
-            while (value := owner._portal.call(step)) is not None:
+            while (value := waited(owner._portal, step)) is not None:
                 yield value
 
         return call
@@ -87,10 +95,15 @@ class FileSync:
     def closed(self) -> bool:
         return self._there.closed
 
-    def lock(
-        self, start: int = 0, length: int = 0, shared: bool = False, wait: bool = True
-    ) -> AbstractContextManager[None]:
-        return self._portal.wrap_async_context_manager(self._there.lock(start, length, shared, wait))
+    @contextmanager
+    def lock(self, start: int = 0, length: int = 0, shared: bool = False, wait: bool = True) -> Iterator[None]:
+        """As `File.lock`."""
+        lock = self._there.lock(start, length, shared, wait)
+        waited(self._portal, lock.__aenter__)
+        try:
+            yield
+        finally:
+            waited(self._portal, functools.partial(lock.__aexit__, None, None, None))
 
     read = blocking(File.read)
     readinto = blocking(File.readinto)
@@ -120,10 +133,12 @@ class VolumeSync:
     def open(self, path: StrPath, mode: str = "rb", permissions: int = 0o666) -> FileSync:
         """As `Volume.open`; the file may be used in a `with`, or closed by hand."""
 
-        async def opened() -> File:
-            return await self._there.open(path, mode, permissions)
+        opening = self._there.open(path, mode, permissions)
 
-        return FileSync(self._portal.call(opened), self._portal)
+        async def opened() -> File:
+            return await opening
+
+        return FileSync(waited(self._portal, opened), self._portal)
 
     def status(self) -> NodeStatus:
         return self._portal.call(self._there.status)

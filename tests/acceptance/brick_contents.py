@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -44,7 +45,8 @@ def contents(brick: Path, *, is_brick: bool = True) -> Contents:
             folders[:] = [name for name in folders if not name.startswith(OWN)]
         for name in (*folders, *files):
             path = os.path.join(folder, name)
-            found[os.path.relpath(path, root)] = _object(path, is_brick)
+            with suppress(FileNotFoundError):  # it may go while we look
+                found[os.path.relpath(path, root)] = _object(path, is_brick)
     return found
 
 
@@ -119,14 +121,17 @@ def marks(brick: Path) -> list[str]:
         folders[:] = [name for name in folders if not name.startswith(OWN)]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         for path in (folder, *(os.path.join(folder, name) for name in (*links, *files))):
-            for name in os.listxattr(path, follow_symlinks=False):
-                if not name.startswith("trusted.afr.") or name.endswith(".volgraph-id"):
-                    continue
-                value = os.getxattr(path, name, follow_symlinks=False)
-                if any(value):
-                    found.append(f"{path!r}: {name} {value.hex()}")
+            with suppress(FileNotFoundError):
+                found += _counters(path)
     for index in ("xattrop", "dirty"):
         listed = brick / ".glusterfs/indices" / index
         if listed.is_dir():
             found += [f"{brick.name} {index} {name}" for name in os.listdir(listed) if not name.startswith(index)]
     return found
+
+
+def _counters(path: bytes) -> list[str]:
+    names = os.listxattr(path, follow_symlinks=False)
+    counters = [name for name in names if name.startswith("trusted.afr.") and not name.endswith(".volgraph-id")]
+    values = {name: os.getxattr(path, name, follow_symlinks=False) for name in counters}
+    return [f"{path!r}: {name} {value.hex()}" for name, value in values.items() if any(value)]

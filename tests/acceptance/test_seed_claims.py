@@ -1,12 +1,13 @@
 """What the founding text claims, each claim shown on real directories and real processes (docs/seed.md lists them)."""
 
-import errno
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import volgraph
@@ -17,12 +18,12 @@ from volgraph.translators import Afr, Client, Posix, Unify
 
 pytestmark = pytest.mark.anyio
 
-TIMEOUT = 1.0
+TIMEOUT = 1.5
 """Seconds of silence after which a server counts as dead: GlusterFS called it transport-timeout."""
-FAST = 0.5
-"""A write that nothing delays takes milliseconds; a busy machine may stretch that, but not to the timeout."""
+SOON = 5.0
+"""A write that nothing delays takes milliseconds; a busy machine may stretch that, but far from the timeout of 42 s."""
 UP_SECONDS = 60.0
-Serve = Callable[..., Served]
+Serve = Callable[[str], Served]
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +37,9 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Start servers over new directories; they end with the test."""
     with ExitStack() as servers:
 
-        def start(name: str, spec: str | None = None) -> Served:
+        def start(name: str) -> Served:
             (tmp_path / name).mkdir()
-            server = Served.brick(tmp_path / name) if spec is None else Served(tmp_path, name, spec)
-            return servers.enter_context(server)
+            return servers.enter_context(Served.brick(tmp_path / name))
 
         yield start
 
@@ -56,7 +56,6 @@ def client(name: str, server: Served, volume: str = "brick", timeout: float = 42
 
 
 def local(folder: Path, name: str) -> Posix:
-    (folder / name).mkdir(exist_ok=True)
     return Posix(name, directory=str(folder / name))
 
 
@@ -81,7 +80,7 @@ def assert_alike(*bricks: Path) -> None:
 # --- a server that dies, or falls silent -------------------------------------------------------------------------
 
 
-async def seconds_of(work: "AsyncIterator[object]") -> list[float]:
+async def seconds_of(work: AsyncIterator[object]) -> list[float]:
     """How long each step took."""
     took = []
     began = time.monotonic()
@@ -104,7 +103,7 @@ async def test_a_killed_server_delays_no_write(serve: Serve, tmp_path: Path) -> 
                     one.kill()
                 yield await file.write(b"%03d\n" % number)
 
-        assert max(await seconds_of(writes())) < FAST
+        assert max(await seconds_of(writes())) < SOON
         await told(volume, "c1", State.DOWN)
         assert await volume.read_bytes("/f") == b"".join(b"%03d\n" % number for number in range(60))
         one.start()
@@ -125,8 +124,8 @@ async def test_a_silent_server_delays_one_write_by_the_timeout(serve: Serve, tmp
                 yield await file.write(b"%03d\n" % number)
 
         took = await seconds_of(writes())
-        assert TIMEOUT <= took.pop(10) < TIMEOUT + 1
-        assert max(took) < FAST
+        assert 0.9 * TIMEOUT < took.pop(10) < TIMEOUT + 1
+        assert max(took) < 0.9 * TIMEOUT
         assert volume.graph.node("c1").state is State.DOWN
         one.thaw()
         await told(volume, "c1", State.UP)
@@ -143,10 +142,10 @@ async def test_a_server_that_falls_silent_in_the_middle_of_a_write(serve: Serve,
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(file.write, data)
             while (tmp_path / "two/f").stat().st_size < len(data) // 4:
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
             one.freeze()
             began = time.monotonic()
-        assert TIMEOUT <= time.monotonic() - began < TIMEOUT + 2
+        assert 0.9 * TIMEOUT < time.monotonic() - began < TIMEOUT + 2
         assert await volume.read_bytes("/f") == data
         one.thaw()
         await told(volume, "c1", State.UP)
@@ -168,8 +167,7 @@ async def test_a_lock_outlives_the_server_that_died(serve: Serve) -> None:
             try:
                 async with file.lock(0, 10, wait=False):
                     return False
-            except OSError as error:
-                assert error.errno == errno.EAGAIN
+            except BlockingIOError:  # EAGAIN
                 return True
 
     async with volgraph.open(mirror()) as mine, volgraph.open(mirror()) as theirs:
@@ -191,24 +189,199 @@ async def test_a_lock_outlives_the_server_that_died(serve: Serve) -> None:
 # --- where the copies are ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["local and remote", "several remote", "several local"])
+PLACES = {"local and remote": ("a", "b"), "several remote": ("", "ab"), "several local": ("abc", "")}
+"""Which bricks are directories here, and which are served."""
+
+
+@pytest.mark.parametrize("where", PLACES)
 async def test_reads_writes_and_appends_go_on_without_a_brick(where: str, serve: Serve, tmp_path: Path) -> None:
     """The brick that is lost is a server that is killed, or a disk that is not there."""
-    servers = {name: serve(name) for name in {"local and remote": "b", "several remote": "ab"}.get(where, "")}
+    here, there = PLACES[where]
+    servers = {name: serve(name) for name in there}
+    for name in here:
+        (tmp_path / name).mkdir()
 
     def mirror() -> Translator:
-        names = "ab" if servers else "abc"
-        return Afr("mirror", [client(n, servers[n]) if n in servers else local(tmp_path, n) for n in names])
+        remote = [client(name, server) for name, server in servers.items()]
+        return Afr("mirror", [*(local(tmp_path, name) for name in here), *remote])
 
     async with volgraph.open(mirror()) as volume:
-        await volume.write_bytes("/kept", b"before\n")
-        await volume.write_bytes("/grows", b"before\n")
-        await volume.write_bytes("/deleted", b"before\n")
-    if servers:
-        servers["b"].kill()
-    else:
-        (tmp_path / "b").rename(tmp_path / "away")
-        (tmp_path / "b").write_text("no directory")
-
-    async with volgraph.open(mirror_without_b(mirror, servers, tmp_path), wait=5) as volume:
+        for name in ("/kept", "/grows", "/deleted", "/obsolete"):
+            await volume.write_bytes(name, b"before\n")
+    (tmp_path / "b").rename(tmp_path / "away") if here == "abc" else servers["b"].kill()
+    async with volgraph.open(mirror()) as volume:
+        assert volume.graph.node("b").state is State.DOWN
         assert await volume.read_bytes("/kept") == b"before\n"
+        async with volume.open("/grows", "ab") as file:
+            await file.write(b"after\n")
+        await volume.write_bytes("/obsolete", b"new\n")
+        await volume.write_bytes("/new", b"new\n")
+        await volume.unlink("/deleted")
+    (tmp_path / "away").rename(tmp_path / "b") if here == "abc" else servers["b"].start()
+    async with volgraph.open(mirror()) as volume:
+        assert await volume.read_bytes("/grows") == b"before\nafter\n"
+        await heal(volume)
+    assert_alike(*(tmp_path / name for name in here + there))
+    assert sorted(path.name for path in (tmp_path / "b").glob("[a-z]*")) == ["grows", "kept", "new", "obsolete"]
+
+
+# --- which copy counts -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def one_stayed_behind(tmp_path: Path, anyio_backend: str) -> Path:
+    """Two bricks, of which `b` was away while everything happened that can happen to a file."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    async with volgraph.open(Afr("mirror", [local(tmp_path, "a"), local(tmp_path, "b")])) as volume:
+        for name in ("/changed", "/cut", "/deleted"):
+            await volume.write_bytes(name, b"the older text, which is longer")
+    (tmp_path / "b").rename(tmp_path / "away")
+    async with volgraph.open(Afr("mirror", [local(tmp_path, "a"), local(tmp_path, "b")])) as volume:
+        await volume.write_bytes("/changed", b"the newer text")
+        await volume.truncate("/cut", 3)
+        await volume.unlink("/deleted")
+        await volume.makedirs("/made/deep")
+        await volume.write_bytes("/made/deep/file", b"made")
+    (tmp_path / "away").rename(tmp_path / "b")
+    return tmp_path
+
+
+def unhealed(folder: Path) -> Translator:
+    """It reads from `b` if it may, and heals nothing by itself."""
+    return Afr("mirror", [local(folder, "a"), local(folder, "b")], read_subvolume="b", self_heal_daemon=False)
+
+
+async def test_the_newest_copy_is_found_before_any_is_healed(one_stayed_behind: Path) -> None:
+    async with volgraph.open(unhealed(one_stayed_behind)) as volume:
+        assert await volume.read_bytes("/changed") == b"the newer text"
+        assert await volume.read_bytes("/cut") == b"the"
+        assert sorted(await volume.listdir("/")) == ["changed", "cut", "made"]
+    assert (one_stayed_behind / "b/changed").read_bytes() == b"the older text, which is longer"
+
+
+async def test_obsolete_copies_are_overwritten(one_stayed_behind: Path) -> None:
+    async with volgraph.open(unhealed(one_stayed_behind)) as volume:
+        await heal(volume)
+    assert (one_stayed_behind / "b/changed").read_bytes() == b"the newer text"
+    assert (one_stayed_behind / "b/cut").read_bytes() == b"the"
+
+
+async def test_missing_copies_are_made(one_stayed_behind: Path) -> None:
+    async with volgraph.open(unhealed(one_stayed_behind)) as volume:
+        await heal(volume)
+    assert (one_stayed_behind / "b/made/deep/file").read_bytes() == b"made"
+
+
+async def test_copies_of_what_was_deleted_are_removed(one_stayed_behind: Path) -> None:
+    async with volgraph.open(unhealed(one_stayed_behind)) as volume:
+        await heal(volume)
+    assert not (one_stayed_behind / "b/deleted").exists()
+
+
+# --- bricks are plain directories --------------------------------------------------------------------------------
+
+
+async def test_directories_that_were_full_before_become_a_mirror(tmp_path: Path) -> None:
+    """Copies of one directory, made without us: their files get gfids when they are first met, the same on both."""
+    for name in "ab":
+        (tmp_path / name / "photos").mkdir(parents=True)
+        (tmp_path / name / "photos/cat").write_bytes(b"meow")
+        (tmp_path / name / "photos/link").symlink_to("cat")
+    async with volgraph.open(Afr("mirror", [local(tmp_path, "a"), local(tmp_path, "b")])) as volume:
+        assert sorted(await volume.listdir("/photos")) == ["cat", "link"]
+        assert await volume.read_bytes("/photos/link") == b"meow"
+        await volume.write_bytes("/photos/cat", b"purr")
+        await volume.rename("/photos", "/pets")
+    assert (tmp_path / "a/pets/cat").read_bytes() == b"purr"
+    assert_alike(tmp_path / "a", tmp_path / "b")
+
+
+async def test_files_are_read_directly_on_a_brick(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    async with volgraph.open(Afr("mirror", [local(tmp_path, "a"), local(tmp_path, "b")])) as volume:
+        await volume.mkdir("/d")
+        await volume.write_bytes("/d/f", b"as it is")
+    assert (tmp_path / "a/d/f").read_bytes() == (tmp_path / "b/d/f").read_bytes() == b"as it is"
+
+
+# --- unify -------------------------------------------------------------------------------------------------------
+
+
+async def test_unify_shows_the_files_of_many_bricks_as_one_tree(tmp_path: Path) -> None:
+    for name in ("a", "b", "names"):
+        (tmp_path / name).mkdir()
+    unify = Unify("all", [local(tmp_path, "a"), local(tmp_path, "b")], namespace=local(tmp_path, "names"))
+    async with volgraph.open(unify) as volume:
+        await volume.mkdir("/d")
+        for number in range(10):
+            await volume.write_bytes(f"/d/{number}", b"%d" % number)
+        assert sorted(await volume.listdir("/d")) == [str(number) for number in range(10)]
+        assert [await volume.read_bytes(f"/d/{number}") for number in range(10)] == [b"%d" % n for n in range(10)]
+    held = [{path.name for path in (tmp_path / name / "d").iterdir()} for name in ("a", "b")]
+    assert all(held)
+    assert not held[0] & held[1]
+    assert held[0] | held[1] == {path.name for path in (tmp_path / "names/d").iterdir()}
+
+
+# --- the servers replicate ---------------------------------------------------------------------------------------
+
+POOL = """\
+volume one
+  {one}
+end-volume
+volume two
+  {two}
+end-volume
+volume mirror
+  type cluster/afr
+  subvolumes one two
+end-volume
+volume server
+  type protocol/server
+  option transport.socket.bind-address 127.0.0.1
+  option transport.socket.listen-port {port}
+  option auth.addr.one.allow 127.0.0.1
+  option auth.addr.two.allow 127.0.0.1
+  option auth.addr.mirror.allow 127.0.0.1
+  subvolumes {own} mirror
+end-volume
+"""
+ELSEWHERE = """type protocol/client
+  option remote-host 127.0.0.1
+  option remote-port {there}
+  option reconnect-interval 0.05
+  option remote-subvolume"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def pool(folder: Path, own: str, port: int, other: str, there: int) -> Served:
+    """A server that keeps the brick `own`, mirrors it with that of the other server, and exports both."""
+    (folder / own).mkdir()
+    volumes = {own: f"type storage/posix\n  option directory {folder / own}"}
+    volumes[other] = f"{ELSEWHERE.format(there=there)} {other}"
+    return Served(folder, own, POOL.format(port="{port}", own=own, **volumes), port)
+
+
+async def test_the_servers_replicate_and_clients_ask_one_of_them(tmp_path: Path) -> None:
+    ports = free_port(), free_port()
+    first, second = pool(tmp_path, "one", ports[0], "two", ports[1]), pool(tmp_path, "two", ports[1], "one", ports[0])
+    with first, second:
+        async with volgraph.open(client("pool", first, "mirror")) as volume:
+            await volume.write_bytes("/f", b"before")
+            second.kill()
+            await volume.write_bytes("/f", b"while the other server is away")
+            await volume.write_bytes("/new", b"new")
+            second.start()
+            with anyio.fail_after(UP_SECONDS):  # the servers heal by themselves, and tell no client
+                while differences(contents(tmp_path / "one"), contents(tmp_path / "two")):  # noqa: ASYNC110
+                    await anyio.sleep(0.05)
+        async with volgraph.open(client("pool", second, "mirror")) as volume:
+            assert await volume.read_bytes("/f") == b"while the other server is away"

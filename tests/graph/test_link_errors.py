@@ -8,6 +8,7 @@ import pytest
 
 from volgraph.graph import all_that_is_wrong, link
 from volgraph.volspec import SpecError, load, parse
+from volgraph.volspec.errors import PROBLEMS_MAX
 
 FOLDER = Path(__file__).parents[2] / "examples" / "broken"
 
@@ -92,3 +93,12 @@ def test_a_stock_translator_is_passed_through_with_a_warning() -> None:
     text += "volume b\n type performance/write-behind\n option cache-size 1MB\n subvolumes a\nend-volume"
 
     assert any("hands everything on" in warning for warning in link(parse(text)).warnings)
+
+
+def test_of_very_many_problems_the_first_are_told() -> None:
+    text = "".join(f"volume v{number}\n  type storage/poix\nend-volume\n" for number in range(3000))
+    with pytest.raises(SpecError) as caught:
+        link(parse(text))
+
+    assert len(caught.value.problems) == PROBLEMS_MAX + 1
+    assert "there are more errors" in caught.value.problems[-1].message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from volgraph import parse, volspec
+from volgraph import __version__, parse, volspec
 from volgraph.command import main
 
 GOOD = "volume a\n  type storage/memory\nend-volume\n\nvolume top\n  type debug/trace\n  subvolumes a\nend-volume\n"
@@ -134,6 +134,7 @@ def test_every_type_can_be_explained(run: Run) -> None:
         name = line.split()[0]
         status, told, error = run("explain", name)
         assert (status, error, told.startswith(f"{name}  (")) == (0, "", True)
+        assert "end-volume" in told, "an example"
 
 
 def test_an_unknown_type_has_a_nearest_one(run: Run) -> None:
@@ -165,6 +166,23 @@ def test_a_plugin_that_is_none_is_a_wrong_command_line(run: Run, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def (", "cannot load broken:Broken: invalid syntax (broken.py, line 1)"),
+        ("import nowhere", "cannot load broken:Broken: No module named 'nowhere'"),
+        ("\nraise RuntimeError('first\\nsecond')", "cannot load broken:Broken: RuntimeError: first ("),
+    ],
+)
+def test_a_plugin_that_breaks_is_one_line_that_says_where(run: Run, tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "broken.py").write_text(text)
+    status, out, error = run("explain", "--plugin", "broken:Broken")
+
+    assert (status, out) == (2, "")
+    assert error.startswith(f"volgraph: --plugin broken:Broken: {told}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "arguments", [(), ("no-such-command",), ("check",), ("show", "--format", "png", "x"), ("demo", "--files", "1")]
 )
 def test_a_wrong_command_line_has_status_2(run: Run, arguments: tuple[str, ...]) -> None:
@@ -172,6 +190,16 @@ def test_a_wrong_command_line_has_status_2(run: Run, arguments: tuple[str, ...])
 
     assert (status, out) == (2, "")
     assert error.startswith("usage: volgraph")
+
+
+def test_the_version_is_told(run: Run) -> None:
+    assert run("--version") == (0, f"volgraph {__version__}\n", "")
+
+
+def test_names_are_not_broken_at_their_hyphens(run: Run) -> None:
+    told = run("explain", "cluster/afr")[1]
+
+    assert not [line for line in told.splitlines() if line.startswith(" " * 12) and line.endswith("-")]
 
 
 def test_help_has_status_0_and_names_every_command(run: Run) -> None:

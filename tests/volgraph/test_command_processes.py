@@ -171,6 +171,38 @@ def test_output_that_nobody_reads_any_more_is_no_trouble(tmp_path: Path) -> None
     assert error == b""
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_trouble(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "brick").mkdir()
+    (tmp_path / "brick/f").write_bytes(bytes(100_000))
+    (tmp_path / "p.vol").write_text(
+        f"volume p\n  type storage/posix\n  option directory {tmp_path}/brick\nend-volume\n"
+    )
+    for command in ("cat p.vol:/f", "show p.vol"):
+        done = subprocess.run(
+            ["sh", "-c", f"exec {sys.executable} -m volgraph {command} {closed}"],
+            cwd=tmp_path,
+            capture_output=True,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "brick/f").read_bytes() == bytes(100_000)
+
+
+def test_names_are_printed_whatever_the_encoding_of_the_output(tmp_path: Path) -> None:
+    (tmp_path / "brick").mkdir()
+    for name in ("é".encode(), b"\xff", b"plain"):
+        Path(os.fsdecode(os.fsencode(tmp_path / "brick") + b"/" + name)).touch()
+    (tmp_path / "p.vol").write_text(
+        f"volume p\n  type storage/posix\n  option directory {tmp_path}/brick\nend-volume\n"
+    )
+    done = subprocess.run(
+        [*COMMAND, "ls", f"{tmp_path}/p.vol"], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == "plain\né\n".encode() + b"\xff\n"
+
+
 def test_an_interrupt_has_status_130_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "m.vol").write_text(MIRROR)
     (tmp_path / "near").mkdir()

@@ -70,3 +70,18 @@ def test_without_the_package_the_type_is_unknown_and_located(tmp_path: Path) -> 
 
     assert refused.returncode == 1
     assert f"{spec}:7:8: unknown type 'features/upper'" in refused.stderr
+
+
+def test_a_type_that_two_packages_declare_is_an_error_where_it_is_used_alone(installed: Path, tmp_path: Path) -> None:
+    record = installed / "other-1.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
+    (record / "entry_points.txt").write_text("[volgraph.translators]\nfeatures/upper = other:Upper\n")
+    spec = tmp_path / "loud.vol"
+    spec.write_text(SPEC.format(directory=tmp_path))
+    refused = volgraph("check", str(spec), site=installed)
+    listed = volgraph("explain", site=installed)
+
+    assert refused.returncode == 1
+    assert f"{spec}:7:8: several packages declare the type features/upper: " in refused.stderr
+    assert (listed.returncode, listed.stderr) == (0, "")

@@ -71,6 +71,14 @@ async def test_extended_attributes_are_set_listed_read_and_removed(vol: Volume) 
         assert (caught.value.errno, caught.value.filename) == (errno.ENODATA, "/f")
 
 
+async def test_the_value_of_an_extended_attribute_is_bytes(vol: Volume) -> None:
+    await vol.write_bytes("/f", b"")
+    with pytest.raises(TypeError):
+        await vol.setxattr("/f", "user.k", 5)  # type: ignore[arg-type]
+
+    assert await vol.listxattr("/f") == []
+
+
 async def test_flags_of_setxattr_are_obeyed(vol: Volume) -> None:
     await vol.write_bytes("/f", b"")
     with pytest.raises(OSError) as replaced:

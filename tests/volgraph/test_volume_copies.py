@@ -80,13 +80,13 @@ async def test_one_file_is_copied_to_the_name_given(vol: Volume, tmp_path: Path)
 async def test_only_what_is_chosen_is_copied_and_progress_is_told(scratch: Volume, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).write_bytes(b"12")
-    told: list[tuple[bytes, int]] = []
+    told: list[tuple[str, int]] = []
     await scratch.copy_in(
-        tmp_path, "/t", choose=lambda path: not path.endswith(b"b"), progress=lambda *step: told.append(step)
+        tmp_path, "/t", choose=lambda path: not path.endswith("b"), progress=lambda *step: told.append(step)
     )
 
     assert sorted(await scratch.listdir("/t")) == ["a", "c"]
-    assert told == [(b"/t", 0), (b"/t/a", 2), (b"/t/c", 2)]
+    assert told == [("/t", 0), ("/t/a", 2), ("/t/c", 2)]
 
 
 async def test_a_file_in_the_way_of_a_directory_is_an_error_and_stays(vol: Volume, tmp_path: Path) -> None:
@@ -125,5 +125,22 @@ async def test_special_files_are_refused_by_name(scratch: Volume, tmp_path: Path
     with pytest.raises(OSError) as caught:
         await scratch.copy_in(tmp_path, "/t")
 
-    assert caught.value.errno == errno.EOPNOTSUPP
-    assert os.fsdecode(caught.value.filename).endswith("/fifo")
+    assert (caught.value.errno, caught.value.filename) == (errno.EOPNOTSUPP, f"{tmp_path}/fifo")
+
+
+async def test_a_fifo_that_stands_where_a_file_goes_makes_nobody_wait(scratch: Volume, tmp_path: Path) -> None:
+    await scratch.write_bytes("/f", b"x")
+    os.mkfifo(tmp_path / "f")
+    with pytest.raises(OSError) as caught:
+        await scratch.copy_out("/f", tmp_path / "f")
+
+    assert (caught.value.errno, caught.value.filename) == (errno.ENXIO, f"{tmp_path}/f")
+
+
+async def test_errors_of_a_copy_name_paths_as_text(scratch: Volume, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as outside:
+        await scratch.copy_in(tmp_path / "none", "/t")
+    with pytest.raises(FileNotFoundError) as inside:
+        await scratch.copy_out("/none", tmp_path / "t")
+
+    assert (outside.value.filename, inside.value.filename) == (f"{tmp_path}/none", "/none")

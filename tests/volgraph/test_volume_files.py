@@ -135,6 +135,27 @@ async def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(
     assert (caught.value.errno, caught.value.filename) == (code, path)
 
 
+async def test_sizes_and_offsets_below_zero_are_invalid_and_change_nothing(vol: Volume) -> None:
+    await vol.write_bytes("/f", b"contents")
+    async with vol.open("/f", "r+b") as file:
+        for refused in (file.pread(3, -1), file.pread(-1, 0), file.pwrite(b"x", -1), file.seek(-1), file.truncate(-1)):
+            with pytest.raises(OSError) as caught:
+                await refused
+            assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, "/f")
+
+    assert await vol.read_bytes("/f") == b"contents"
+
+
+async def test_what_is_no_data_leaves_the_file_as_it_is(vol: Volume) -> None:
+    await vol.write_bytes("/f", b"contents")
+    for path in ("/f", "/new"):
+        with pytest.raises(TypeError):
+            await vol.write_bytes(path, "text")  # type: ignore[arg-type]
+
+    assert await vol.listdir("/") == ["f"]
+    assert await vol.read_bytes("/f") == b"contents"
+
+
 async def test_an_fd_is_used_only_as_it_was_opened(vol: Volume) -> None:
     async with vol.open("/f", "wb") as file:
         with pytest.raises(OSError) as caught:

@@ -206,6 +206,25 @@ async def test_every_lookup_brings_a_fresh_gfid_for_what_a_brick_may_adopt(anyio
     assert all(isinstance(gfid, bytes) and len(gfid) == 16 for gfid in gfids)
 
 
+async def test_errors_of_two_paths_name_both(vol: Volume) -> None:
+    await vol.mkdir("/d")
+    await vol.write_bytes(b"/f", b"")
+    for old, new, code in (("/f", "/d", errno.EISDIR), ("/f", "/no/f", errno.ENOENT), ("/no", b"/x", errno.ENOENT)):
+        with pytest.raises(OSError) as caught:
+            await vol.rename(old, new)
+        assert (caught.value.errno, caught.value.filename, caught.value.filename2) == (code, old, new)
+    with pytest.raises(FileExistsError) as caught:
+        await vol.link("/f", "/d")
+    assert (caught.value.filename, caught.value.filename2) == ("/f", "/d")
+
+
+async def test_the_path_is_named_however_it_was_given(vol: Volume) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        await vol.mkdir(mode=0o700, path=PurePosixPath("/no/d"))
+
+    assert caught.value.filename == "/no/d"
+
+
 @pytest.mark.parametrize("name", [b"a/b", b"", b"../up", b"a\0b"])
 async def test_a_listing_with_a_name_that_cannot_be_is_an_error(
     scratch: Volume, monkeypatch: pytest.MonkeyPatch, name: bytes

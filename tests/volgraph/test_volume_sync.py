@@ -2,6 +2,8 @@
 
 import errno
 import inspect
+import os
+import signal
 import threading
 
 import pytest
@@ -64,3 +66,25 @@ def test_a_file_left_open_goes_with_the_volume() -> None:
         file.write(b"x")
 
     assert file.closed
+
+
+def test_a_lock_that_is_never_left_goes_with_the_volume() -> None:
+    with volgraph.open_sync(Memory("m")) as vol:
+        file = vol.open("/f", "wb")
+        file.lock(0, 1).__enter__()
+
+    assert file.closed
+
+
+def test_an_interrupt_ends_what_waits_and_the_volume_closes_at_once() -> None:
+    def interrupt() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with volgraph.open_sync(Memory("m")) as vol:
+        holder, waiter = vol.open("/f", "wb"), vol.open("/f", "wb")
+        with holder.lock():
+            threading.Timer(0.1, interrupt).start()
+            with pytest.raises(KeyboardInterrupt), waiter.lock():
+                pass
+        with waiter.lock(wait=False):
+            pass

@@ -1,12 +1,4 @@
-"""protocol/client: a volume that another process serves, over the GlusterFS 4.x protocol.
-
-volume far
-    type protocol/client
-    option remote-host server.example
-    option remote-port 24007
-    option remote-subvolume brick
-end-volume
-"""
+"""`Client`, the whole of protocol/client: its fops are the rows of `wire/table.py`, each sent when it is called."""
 
 from __future__ import annotations
 
@@ -65,7 +57,14 @@ ATTACH_SECONDS_MAX = 20.0
 
 @attrs.define(eq=False, repr=False)
 class Client(Translator):
-    """A leaf whose brick is elsewhere. Its fops are the rows of `wire/table.py`: each is sent when it is called.
+    """A volume that another process serves, over the GlusterFS 4.x protocol.
+
+        volume far
+          type protocol/client
+          option remote-host server.example
+          option remote-port 24007
+          option remote-subvolume brick
+        end-volume
 
     It is up once the server has let it attach, says that the volume is up there, and has opened again what was open.
     When the connection ends every call on its way fails with ENOTCONN, and the node is down until it is back.

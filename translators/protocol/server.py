@@ -1,12 +1,4 @@
-"""protocol/server: exports the volumes below it, over the GlusterFS 4.x protocol.
-
-volume server
-    type protocol/server
-    option listen-port 24007
-    option auth.addr.brick.allow 127.0.0.1,192.168.1.*
-    subvolumes brick
-end-volume
-"""
+"""`Server`, the whole of protocol/server but for the sessions of its clients."""
 
 from __future__ import annotations
 
@@ -47,7 +39,16 @@ REPLY_ROOM = 64 * 1024
 
 @attrs.define(eq=False, repr=False)
 class Server(Translator):
-    """Any volume below can be attached to by its name, if `auth` lets the client: nobody is admitted by default.
+    """Export the volumes below to other processes and machines, over the GlusterFS 4.x protocol.
+
+        volume server
+          type protocol/server
+          option listen-port 24007
+          option auth.addr.brick.allow 127.0.0.1,192.168.1.*
+          subvolumes brick
+        end-volume
+
+    Any volume below can be attached to by its name, if `auth` lets the client: nobody is admitted by default.
 
     It listens on the loopback address unless `bind-address` says otherwise (`0.0.0.0` is every address of the
     machine): what a peer says of its user and group is believed, so a server is opened to a network on purpose only.

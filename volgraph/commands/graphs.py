@@ -115,10 +115,8 @@ def _explain(name: str, cls: type[Translator]) -> None:
 
 
 def _wrapped(title: str, text: str) -> str:
-    indent = " " * 12
-    return textwrap.fill(
-        text, 110, initial_indent=f"{title:12}", subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
-    )
+    first, rest = f"{title:12}", " " * 12
+    return textwrap.fill(text, 110, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
 def _children(cls: type[Translator]) -> str:

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from tests.translators.cluster.bench import mirror
-from volgraph.graph import fail
+from volgraph.graph import NOW_NS, Loc, NewAttributes, fail
 
 pytestmark = pytest.mark.anyio
 
@@ -92,3 +92,13 @@ async def test_mutual_blame_is_reported_and_answered_with_eio() -> None:
 
         assert [item.gfid for item in report.split_brain] == [gfid]
         assert {brick.image()["/f"].content for brick in bench.bricks} == {b"only on 0", b"and only on 1"}
+
+
+async def test_the_present_time_is_one_time_on_all_copies() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"x")
+        gfid = (await bench.find("f")).gfid
+        await bench.top.setattr(bench.call, Loc(gfid), NewAttributes(mtime_ns=NOW_NS, atime_ns=NOW_NS))
+        first, second = [(await brick.stat(bench.call, Loc(gfid))).iatt for brick in bench.bricks]
+
+        assert (first.mtime_ns, first.atime_ns) == (second.mtime_ns, second.atime_ns)

@@ -80,7 +80,7 @@ class Stacking(RuleBasedStateMachine):
     def blocked(self, wanted: Wanted, ahead: list[Wanted]) -> bool:
         if any(other.excludes(wanted) for other in self.held):
             return True
-        if any(o.owner == wanted.owner and o.place == wanted.place and o.units & wanted.units for o in self.held):
+        if any(other.owner == wanted.owner and other.place == wanted.place for other in self.held):
             return False
         return any(other.excludes(wanted) for other in ahead)
 

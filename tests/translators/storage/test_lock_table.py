@@ -215,16 +215,21 @@ def test_an_owner_that_holds_there_is_not_queued_behind_those_who_wait_for_it() 
 
 def test_a_lock_that_an_owner_gets_frees_its_older_request_from_the_queue() -> None:
     table = LockTable()
-    inodelk(table, ANN, READ, start=9, length=1)
-    assert waits(inodelk(table, BOB, WRITE, command=WAIT))
-    older = inodelk(table, CAT, READ, start=0, length=2, command=WAIT)
-    also_older = inodelk(table, ANN, READ, start=0, length=2, command=WAIT)
+    inodelk(table, CAT, READ, start=9, length=1)
+    assert waits(inodelk(table, BOB, WRITE, start=0, length=10, command=WAIT))
+    older = inodelk(table, ANN, READ, start=0, length=2, command=WAIT)
     assert waits(older)
-    assert waits(also_older)
-    inodelk(table, ANN, READ)  # ann holds a part of it, so does not queue; and holds a part of what it asked before
+    inodelk(table, ANN, READ, start=50, length=1)  # now those who wait may be waiting for ann
 
-    assert not waits(also_older)
-    assert waits(older)
+    assert not waits(older)
+
+
+def test_an_owner_that_holds_a_name_is_not_queued_for_another_behind_one_who_wants_them_all() -> None:
+    table = LockTable()
+    entrylk(table, ANN, b"a")
+    assert waits(entrylk(table, BOB, None, EntryLockCommand.LOCK))
+
+    assert isinstance(entrylk(table, ANN, b"b", EntryLockCommand.LOCK), Done)  # a rename; bob waits for its end
 
 
 def test_an_unlock_withdraws_a_request_that_still_waits() -> None:

@@ -62,8 +62,8 @@ class Afr(ReplicaSet):
           subvolumes here there
         end-volume
 
-    A child that misses an update is blamed for it on the children that have it, in `trusted.afr.*` (afr.md 10); it is
-    not read, and is healed when it is back. A child may be any translator: another afr, too.
+    A child that misses an update is blamed for it on the children that have it, in `trusted.afr.*`; it is not
+    read, and is healed when it is back. A child may be any translator: another afr, too.
     """
 
     # --- names -------------------------------------------------------------------------------------------------
@@ -132,12 +132,12 @@ class Afr(ReplicaSet):
 
     async def setattr(self, call: Call, loc: Loc, new: NewAttributes) -> Changed:
         if new.size is None:
-            return await self.change(Kind.METADATA, Translator.setattr, call, loc, new)
+            return await self.change(Kind.METADATA, Translator.setattr, call, loc, self.dated(new))
         return await self._resize(new, partial(self.truncate, call, loc), partial(self.setattr, call, loc))
 
     async def fsetattr(self, call: Call, fd: Fd, new: NewAttributes) -> Changed:
         if new.size is None:
-            return await self.change(Kind.METADATA, Translator.fsetattr, call, fd, new)
+            return await self.change(Kind.METADATA, Translator.fsetattr, call, fd, self.dated(new))
         return await self._resize(new, partial(self.ftruncate, call, fd), partial(self.fsetattr, call, fd))
 
     async def _resize(

@@ -13,8 +13,7 @@ import attrs
 
 from ....graph import ROOT_GFID, ROOT_LOC, Call, Coming, Fd, Gfid, Iatt, Loc, State, Translator, XattropKind
 from .changelog import ZEROS
-from .healing import Healing, NotNow, Result, SplitBrain, heal_object
-from .healing_names import list_directory
+from .healing import LISTING_BYTES, Healing, NotNow, Result, SplitBrain, heal_object, list_directory
 from .reading import copies_of, look
 from .report import HealItem, HealReport
 from .verdict import contents_of, direction
@@ -26,7 +25,6 @@ HEALER_PID = -6
 """How bricks know a healer (wire.md 3)."""
 INDICES = ("glusterfs.xattrop_index_gfid", "glusterfs.xattrop_dirty_gfid")
 PASSES_MAX = 64
-LISTING_BYTES = 128 * 1024
 
 
 async def index_of(node: Translator, call: Call) -> set[Gfid] | None:
@@ -156,13 +154,14 @@ class Crawler:
     async def _heal(self, gfid: Gfid | None, full: bool) -> HealReport:
         waiting = {gfid} if gfid is not None else await self.candidates(full)
         outcome: dict[Gfid, tuple[Result, HealItem]] = {}
+        strays: dict[tuple[int, Gfid], Loc] = {}
         for _ in range(PASSES_MAX):
             retry, progress = set(), False
             queue = deque(sorted(waiting))
             while queue:
                 await anyio.lowlevel.checkpoint()  # bricks that answer at once would keep everybody else waiting
                 each = queue.popleft()
-                result, item, found, better = await self._heal_one(each)
+                result, item, found, better = await self._heal_one(each, strays)
                 queue += found
                 progress = progress or better or result is Result.HEALED
                 if result in (Result.PENDING, Result.FAILED, Result.SPLIT):
@@ -176,8 +175,10 @@ class Crawler:
                 break
         return _report(outcome.values())
 
-    async def _heal_one(self, gfid: Gfid) -> tuple[Result, HealItem, list[Gfid], bool]:
-        healing = Healing(self.afr, gfid, self.call())
+    async def _heal_one(
+        self, gfid: Gfid, strays: dict[tuple[int, Gfid], Loc]
+    ) -> tuple[Result, HealItem, list[Gfid], bool]:
+        healing = Healing(self.afr, gfid, self.call(), strays)
         found: list[Gfid] = []
         reason = ""
         try:

@@ -12,9 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import anyio.lowlevel
 import attrs
 
-from ....graph import Call, Fop, Gfid, Loc, NewAttributes, Outcome, Translator, XattropKind, fan_out
+from ....graph import Call, Fd, Fop, Gfid, Iatt, Loc, NewAttributes, Outcome, Translator, XattropKind, fan_out
 from .changelog import Kind, added, missed, taken_back, told
 from .locks import EntryLock, InodeLock, Lock, held
 from .reading import copies_of, look
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 P = ParamSpec("P")
 
+LISTING_BYTES = 128 * 1024
 ABSENT = (errno.ENOENT, errno.ESTALE)
 
 
@@ -53,6 +55,8 @@ class Healing:
     afr: ReplicaSet
     gfid: Gfid
     call: Call
+    strays: dict[tuple[int, Gfid], Loc] = attrs.field(factory=dict)
+    """By child and object what was found to stand at a wrong place, by any healing of the same run."""
     copies: dict[int, Copy] = attrs.field(init=False, factory=dict)
     xattrs: dict[int, dict[str, Any]] = attrs.field(init=False, factory=dict)
     progress: bool = attrs.field(init=False, default=False)
@@ -105,6 +109,16 @@ class Healing:
     def in_doubt(self, kind: Kind, children: Collection[int]) -> bool:
         seen = witnessed(self.copies, kind)
         return any(seen[child] for child in children)
+
+    async def has(self, number: int, gfid: Gfid) -> bool:
+        """Is there a named object of this gfid on a child?"""
+        try:
+            await self.child(number).lookup(self.call, Loc(gfid))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return False
+            raise
+        return True
 
     # --- marks -------------------------------------------------------------------------------------------------------
 
@@ -173,6 +187,28 @@ class Healing:
                 except OSError as error:
                     raise NotNow("another healer is at it" if error.errno == errno.EAGAIN else str(error)) from None
             yield
+
+
+async def list_directory(child: Translator, call: Call, gfid: Gfid) -> list[tuple[bytes, Iatt]]:
+    """All names of a directory on one child, with their attributes."""
+    fd = Fd(gfid, is_dir=True)
+    await child.opendir(call, Loc(gfid), fd)
+    listing: list[tuple[bytes, Iatt]] = []
+    offset = 0
+    try:
+        while True:
+            reply = await child.readdirp(call, fd, LISTING_BYTES, offset)
+            for entry in reply.entries:
+                iatt = entry.iatt
+                if iatt is None:
+                    iatt = (await child.lookup(call, Loc(parent=gfid, name=entry.name))).iatt
+                listing.append((entry.name, iatt))
+            if reply.end or not reply.entries:
+                return listing
+            offset = reply.entries[-1].offset
+            await anyio.lowlevel.checkpoint()
+    finally:
+        child.release(fd)
 
 
 async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result:

@@ -23,7 +23,7 @@ from ....graph import (
 )
 from .changelog import Keys, Record
 from .locks import EntryLock, held
-from .verdict import Copy, combined_error, conflict, readable
+from .verdict import Copy, combined_error, conflict, heaviest, readable, weight
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -94,10 +94,10 @@ async def readable_copies(afr: ReplicaSet, call: Call, gfid: Gfid, fresh: bool =
     if not afr.quorum.met(afr.up):
         raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
     state = afr.inodes.known(gfid)
-    if state is None or state.generation != afr.generation or fresh:
-        found = await _inspect(afr, call, gfid)
-    else:
+    if state is not None and state.generation == afr.generation and not fresh:
         found = state.readable
+    else:
+        found = (await inspect(afr, call, gfid)).readable
     if not found:
         raise fail(errno.EIO, f"{afr.name}: no copy of {gfid.text} is known to be good")
     return found
@@ -106,7 +106,7 @@ async def readable_copies(afr: ReplicaSet, call: Call, gfid: Gfid, fresh: bool =
 INSPECTIONS_MAX = 8
 
 
-async def _inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> frozenset[int]:
+async def inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> Inspection:
     """Ask every child, again where a change came between: its end may not be in the answers."""
     for _ in range(INSPECTIONS_MAX):
         generation, moment = afr.generation, afr.moment
@@ -120,7 +120,7 @@ async def _inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> frozenset[int]:
         inspection = Inspection(generation, moment, copies)
         if afr.inodes[gfid].learn(inspection):
             break
-    return inspection.readable
+    return inspection
 
 
 ABOUT_THE_REQUEST = frozenset(
@@ -172,9 +172,8 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     if any(outcome.errno == errno.ENODATA for outcome in outcomes.values()):
         outcomes = await _give_gfid(afr, call, loc, asked)
     votes = {child: outcomes[child] for child in voters if child in outcomes}
-    if loc.named and _disagree(votes):  # has another client changed names that one of them missed?
-        voters = await readable_copies(afr, call, loc.parent, fresh=True)
-        votes = {child: outcomes[child] for child in voters if child in outcomes}
+    if loc.named and _disagree(votes):
+        votes = await _settled(afr, call, loc, outcomes)
     found = copies_of(afr.keys, votes)
     if not found:
         raise _absent(afr, votes)
@@ -199,6 +198,23 @@ def _disagree(votes: dict[int, Outcome[LookedUp]]) -> bool:
         if outcome.ok or outcome.errno == errno.ENOENT
     }
     return len(told) > 1
+
+
+async def _settled(
+    afr: ReplicaSet, call: Call, loc: Loc, outcomes: dict[int, Outcome[LookedUp]]
+) -> dict[int, Outcome[LookedUp]]:
+    """The votes that count where voters disagree: another client may have changed names that one of them missed; or a
+    change is under way, or ended in the dark. Then the same rule holds as for healing (see `Names`)."""
+    parent = await inspect(afr, call, loc.parent)
+    votes = {child: outcomes[child] for child in parent.readable if child in outcomes}
+    found = {child: outcome.value.iatt for child, outcome in votes.items() if outcome.value is not None}
+    if not parent.changing or not found or not _disagree(votes):
+        return votes
+    here = heaviest(found)
+    by_gfid = await look(afr, call, Loc(found[min(here)].gfid))
+    elsewhere = {child for child in votes.keys() - found.keys() if by_gfid[child].ok}
+    counted = elsewhere if weight(elsewhere) > weight(here) else here
+    return {child: votes[child] for child in counted}
 
 
 def _absent(afr: ReplicaSet, votes: dict[int, Outcome[LookedUp]]) -> OSError:

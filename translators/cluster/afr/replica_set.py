@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 import attrs
 
 from ....graph import (
+    NOW_NS,
     NULL_GFID,
     Acknowledged,
     Call,
@@ -25,6 +26,7 @@ from ....graph import (
     Inodes,
     Loc,
     Made,
+    NewAttributes,
     Outcome,
     State,
     Translator,
@@ -221,6 +223,11 @@ class ReplicaSet(Translator):
     def new_lock_owner(self) -> bytes:
         """Unlike any other owner's, of this process or another."""
         return self._owner_salt + next(self._owners).to_bytes(8, "big")
+
+    def dated(self, new: NewAttributes) -> NewAttributes:
+        """With the present time filled in: asked one by one, the copies would each tell their own."""
+        now = {name: self.seams.clock.time_ns() for name in ("atime_ns", "mtime_ns") if getattr(new, name) == NOW_NS}
+        return attrs.evolve(new, **now) if now else new
 
     # --- healing -----------------------------------------------------------------------------------------------------
 

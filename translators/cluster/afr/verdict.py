@@ -139,17 +139,17 @@ def strangers_fail(outcomes: Mapping[int, Outcome[Any]], clean_before: Collectio
     A copy that has missed something moves what it finds at a name; and `create` without O_EXCL takes what it finds, or
     makes the object `new`. What was there before counts; where good copies found two, nobody can tell.
     """
-    ended_with = {child: outcome.value.iatt.gfid for child, outcome in outcomes.items() if _names_object(outcome)}
+    ended_with = {
+        child: outcome.value.iatt.gfid
+        for child, outcome in outcomes.items()
+        if isinstance(outcome.value, (Made, Renamed))
+    }
     found = {gfid for child, gfid in ended_with.items() if child in clean_before}
     right = found - {new} or found
     for child, gfid in ended_with.items():
         if right and right != {gfid}:
             outcomes[child].value = None
             outcomes[child].error = fail(errno.EIO, "another object stands at this name")
-
-
-def _names_object(outcome: Outcome[Any]) -> bool:
-    return isinstance(outcome.value, (Made, Renamed))
 
 
 # --- which copies may be read ------------------------------------------------------------------------------------
@@ -186,6 +186,17 @@ def conflict(iatts: Collection[Iatt]) -> str:
     if len({iatt.kind for iatt in iatts}) > 1:
         return "the copies are of different types"
     return ""
+
+
+def weight(children: Collection[int]) -> tuple[int, int]:
+    """Whose word counts more: that of more copies, among as many that with the first child."""
+    return len(children), -min(children, default=0)
+
+
+def heaviest(holding: Mapping[int, Iatt]) -> frozenset[int]:
+    """Of copies that may have different objects at a name, those whose word counts most."""
+    camps = [frozenset(child for child in holding if holding[child].gfid == iatt.gfid) for iatt in holding.values()]
+    return max(camps, key=weight)
 
 
 # --- which copy heals which --------------------------------------------------------------------------------------

@@ -75,10 +75,10 @@ class PosixContents(PosixEntries):
 
     def _read(self, call: Call, slot: OpenFile, size: int, offset: int) -> Awaitable[Data]:
         disk = self.disk
+        if size < 0 or offset < 0:  # to preadv2, an offset of -1 is where the descriptor stands
+            raise fail(errno.EINVAL, f"{size} bytes at {offset}")
         if size > READ_MAX:
             size = READ_MAX
-        elif size < 0:
-            raise fail(errno.EINVAL, f"{size} bytes")
         buffer = bytearray(size)
         try:
             count = disk.preadv(slot.fd, (buffer,), offset, self._cached_only)
