@@ -140,7 +140,7 @@ async def _demo(folder: Path, files_max: int) -> int:
     (folder / "served.vol").write_text(SERVED)
     step(f"A second process serves the directory {folder}/far")
     async with _serving(folder) as server:
-        params: Params = {"dir": folder, "port": str(server.port)}
+        params: Params = {"dir": folder, "port": server.port}
         step("A spec: mirror it with a local directory, from here, without a server in between")
         say(_indented(MIRROR.rstrip()))
         async with open(parse(MIRROR, "mirror.vol", params=params)) as volume:

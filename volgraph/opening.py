@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
+from .errors import StrPath
 from .graph import Graph, Seams, State, Translator, all_that_is_wrong, fail, link
 from .graph.capabilities import all_capabilities
 from .volspec import Dialect, Problem, Spec, SpecError, load
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .volspec import Params
     from .volume_sync import VolumeSync
 
-Source: TypeAlias = str | os.PathLike[str] | Spec | Translator
+Source: TypeAlias = StrPath | Spec | Translator
 """A path of a spec, a Spec, or a translator with all below it."""
 
 Types: TypeAlias = Mapping[str, type[Translator]]
@@ -93,7 +94,8 @@ def graph_of(
             raise TypeError("top and params belong to a spec; a translator made in Python is its own top")
         return _checked(Graph(source, seams or Seams()))
     if not isinstance(source, Spec):
-        if os.fspath(source).startswith("gluster://"):
+        source = os.fsdecode(source)
+        if source.startswith("gluster://"):
             raise fail(errno.EOPNOTSUPP, f"{source}: fetching a spec from a server is not supported yet")
         try:
             source = load(source, params=params, dialect=dialect)
@@ -106,7 +108,13 @@ def _checked(graph: Graph) -> Graph:
     """What link says of a spec, of nodes made in Python."""
     found: list[tuple[Translator, str, str]] = []
     able = all_capabilities(graph.nodes)
+    seen: set[str] = set()
     for node in graph.nodes:
+        if node.name in seen:
+            found.append((node, f"several nodes are called '{node.name}'", "replication tells copies by their names"))
+        seen.add(node.name)
+        if len(set(node.children)) < len(node.children):
+            found.append((node, "one of its children is given twice", "a copy of a copy is none"))
         low, high = node.children_allowed
         if len(node.children) < low or (high is not None and len(node.children) > high):
             found.append((node, f"{node.type_name} does not take {len(node.children)} children", "see its docstring"))

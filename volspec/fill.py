@@ -18,7 +18,7 @@ from .source import FILE_SIZE_MAX, FORBIDDEN_CLASS, WORD_SIZE_MAX, Position, can
 
 COMMAND_OUTPUT_MAX = 64 << 10
 
-Params = Mapping[str, str | os.PathLike[str]]
+Params = Mapping[str, str | int | os.PathLike[str]]
 CommandRunner = Callable[[str], str]
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_.-]*"
@@ -54,7 +54,9 @@ class Filler:
 
     def __init__(self, problems: Problems, params: Params | None, command_runner: CommandRunner | None) -> None:
         self._problems = problems
-        self._params = {name: os.fsdecode(value) for name, value in (params or {}).items()}
+        self._params = {
+            name: str(value) if isinstance(value, int) else os.fsdecode(value) for name, value in (params or {}).items()
+        }
         self._run = command_runner
         self._command_failed = False
         self._room = FILE_SIZE_MAX

@@ -41,7 +41,8 @@ class Slow(Translator):
 async def test_a_path_a_spec_and_a_translator_open_alike(tmp_path: Path, anyio_backend: str) -> None:
     (tmp_path / "one.vol").write_text(ONE)
     (tmp_path / "one.yaml").write_text(volgraph.parse(ONE).to_yaml())
-    sources = (str(tmp_path / "one.vol"), tmp_path / "one.yaml", volgraph.parse(ONE), Memory("m"))
+    path = tmp_path / "one.vol"
+    sources = (str(path), bytes(path), tmp_path / "one.yaml", volgraph.parse(ONE), Memory("m"))
     for source in sources:
         async with volgraph.open(source) as vol:
             await vol.write_bytes("/f", b"x")
@@ -74,8 +75,9 @@ async def test_top_params_types_and_dialect_reach_the_spec(anyio_backend: str) -
 
 async def test_params_fill_a_spec_that_is_loaded(tmp_path: Path, anyio_backend: str) -> None:
     (tmp_path / "p.vol").write_text("volume m\n  type storage/memory\n  option size-limit ${size}\nend-volume\n")
-    async with volgraph.open(tmp_path / "p.vol", params={"size": "1MB"}) as vol:
-        assert vol.graph.top.size_limit == 1 << 20  # type: ignore[attr-defined]
+    for size in ("1MB", 1 << 20):
+        async with volgraph.open(tmp_path / "p.vol", params={"size": size}) as vol:
+            assert vol.graph.top.size_limit == 1 << 20  # type: ignore[attr-defined]
     with pytest.raises(SpecError, match="size"):
         async with volgraph.open(tmp_path / "p.vol"):
             pass
@@ -130,6 +132,14 @@ async def test_nodes_made_in_python_are_checked_as_a_spec_is(anyio_backend: str)
     with pytest.raises(SpecError, match="does not take 2 children"):
         async with volgraph.open(Distribute("dht", (Memory("a"), Memory("b")))):
             pass
+
+
+async def test_nodes_made_in_python_have_names_of_their_own(anyio_backend: str) -> None:
+    child = Memory("a")
+    for children, told in (((Memory("a"), Memory("a")), "several nodes are called 'a'"), ((child, child), "twice")):
+        with pytest.raises(SpecError, match=told):
+            async with volgraph.open(Afr("mirror", children)):
+                pass
 
 
 async def test_what_comes_later_is_refused_clearly(anyio_backend: str) -> None:

@@ -190,7 +190,8 @@ class Healing:
 
 
 async def list_directory(child: Translator, call: Call, gfid: Gfid) -> list[tuple[bytes, Iatt]]:
-    """All names of a directory on one child, with their attributes."""
+    """All names of a directory on one child, with their attributes; but not of files that were put there by hand and
+    have no gfid yet: the first lookup of such a name gives it one."""
     fd = Fd(gfid, is_dir=True)
     await child.opendir(call, Loc(gfid), fd)
     listing: list[tuple[bytes, Iatt]] = []
@@ -199,16 +200,24 @@ async def list_directory(child: Translator, call: Call, gfid: Gfid) -> list[tupl
         while True:
             reply = await child.readdirp(call, fd, LISTING_BYTES, offset)
             for entry in reply.entries:
-                iatt = entry.iatt
-                if iatt is None:
-                    iatt = (await child.lookup(call, Loc(parent=gfid, name=entry.name))).iatt
-                listing.append((entry.name, iatt))
+                iatt = entry.iatt or await _attributes_of(child, call, Loc(parent=gfid, name=entry.name))
+                if iatt is not None:
+                    listing.append((entry.name, iatt))
             if reply.end or not reply.entries:
                 return listing
             offset = reply.entries[-1].offset
             await anyio.lowlevel.checkpoint()
     finally:
         child.release(fd)
+
+
+async def _attributes_of(child: Translator, call: Call, loc: Loc) -> Iatt | None:
+    try:
+        return (await child.lookup(call, loc)).iatt
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return None
+        raise
 
 
 async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result:
