@@ -76,6 +76,7 @@ class Served:
         """It says nothing any more, as a machine whose cable was pulled: its connections stay open."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # not before it has really stopped
 
     def thaw(self) -> None:
         assert self.process is not None

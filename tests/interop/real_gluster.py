@@ -130,6 +130,23 @@ class Daemon:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    def freeze(self) -> None:
+        """Stop it (SIGSTOP) as a hung machine would, and return once none of its threads runs any more."""
+        self.signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(state not in "TZ" for state in self._thread_states()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name} does not stop")
+            time.sleep(0.002)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def _thread_states(self) -> list[str]:
+        return [
+            stat.read_text().rpartition(")")[2].split()[0] for stat in Path(f"/proc/{self.pid}/task").glob("*/stat")
+        ]
+
     def kill(self) -> None:
         """End at once, with nothing flushed or said: a crash. Does nothing to one that does not run."""
         if self.process is not None:

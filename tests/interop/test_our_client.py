@@ -256,11 +256,11 @@ async def test_a_brick_that_hangs_costs_one_timeout(brick: Brick) -> None:
     async with Graph(far := client(brick, ping_timeout=1.0)) as graph:
         assert await graph.up(10)
         _, fd = await made(far, b"f")
-        brick.signal(19)  # SIGSTOP
+        brick.freeze()
         began = far.seams.clock.monotonic()
         try:
             with failing(errno.ENOTCONN):
                 await far.writev(CALL, fd, b"x", 0)
-            assert 1.0 <= far.seams.clock.monotonic() - began < 1.6
+            assert 1.0 <= far.seams.clock.monotonic() - began < 1.9  # GlusterFS's own client may take twice the timeout
         finally:
-            brick.signal(18)  # SIGCONT
+            brick.thaw()

@@ -128,9 +128,13 @@ def test_a_parameter_cannot_bring_in_what_no_word_may_hold(value: str, what: str
     assert error_of("x${p}", {"p": value}, format)[2] == f"the value of the parameter 'p' holds {what}"
 
 
-def test_a_parameter_that_is_no_text_is_a_mistake_of_the_caller() -> None:
+def test_a_whole_number_stands_as_its_digits() -> None:
+    assert parse(volfile("${port}"), params={"port": 24007}).volumes["a"].option_map["k"] == "24007"
+
+
+def test_a_parameter_that_is_neither_text_nor_a_whole_number_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(TypeError):
-        parse(volfile("x"), params={"port": 24007})  # type: ignore[dict-item]
+        parse(volfile("x"), params={"port": None})  # type: ignore[dict-item]
 
 
 def test_bytes_that_parameters_put_together_to_a_character_are_that_character() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio.lowlevel
 import attrs
 
 from volgraph.graph import (
@@ -14,6 +15,8 @@ from volgraph.graph import (
     Call,
     ChildDown,
     ChildUp,
+    Coming,
+    Done,
     Fd,
     Gfid,
     Graph,
@@ -55,6 +58,48 @@ class Switch(Translator):
         """Take the child away, or give it back; the parents hear of it at once."""
         self.on = on
         self.rise(ChildUp(self) if on else ChildDown(self, "switched off"))
+
+
+class Gate:
+    """Holds back the answers of one child to some fops, while what was asked of it is done at once."""
+
+    def __init__(self, switch: Switch, *fops: str) -> None:
+        self.closed = True
+        self._waiting: list[tuple[Coming[Any], Done[Any]]] = []
+
+        def slow(fop: Any, *args: Any, **kwargs: Any) -> Any:
+            answer: Any = Translator.relay(switch, fop, *args, **kwargs)
+            if not self.closed or fop.__name__ not in fops:
+                return answer
+            coming: Coming[Any] = Coming()
+            self._waiting.append((coming, answer))
+            return coming
+
+        switch.relay = slow  # type: ignore[method-assign]
+
+    def let_go(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for coming, answer in waiting:
+            coming.resolve(answer.value)
+
+    def open(self) -> None:
+        self.closed = False
+        self.let_go()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting)
+
+    async def arrival(self) -> None:
+        """Return once somebody waits for an answer."""
+        with anyio.fail_after(5):
+            while not self._waiting:
+                await anyio.lowlevel.checkpoint()
+
+
+async def awaiting(fop: Callable[..., Awaitable[object]], *args: Any) -> None:
+    """A fop as a task: `group.start_soon(awaiting, bench.top.writev, ...)`."""
+    await fop(*args)
 
 
 @attrs.define(eq=False)
@@ -149,6 +194,27 @@ class Bench:
         ]
 
 
+@attrs.define(eq=False)
+class Clients(Translator):
+    """The clients of some bricks, in one graph."""
+
+    children_allowed = (1, None)
+
+
+@asynccontextmanager
+async def clients(count: int = 2, copies: int = 2, **options: Any) -> AsyncIterator[list[Bench]]:
+    """Afrs of one name over the same memory bricks, as in programs of their own: each has its own switches."""
+    options.setdefault("self_heal_daemon", False)
+    bricks = [Memory(f"m{number}") for number in range(copies)]
+    switches = [[Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)] for _ in range(count)]
+    afrs = [Afr("mirror", each, **options) for each in switches]
+    async with Graph(Clients("clients", afrs)) as graph:
+        yield [
+            Bench(graph, afr, each, bricks, Call(client=f"client-{number}", lk_owner=b"owner%03d" % number))
+            for number, (afr, each) in enumerate(zip(afrs, switches, strict=True))
+        ]
+
+
 @asynccontextmanager
 async def mirror(count: int = 2, off: Iterable[int] = (), **options: Any) -> AsyncIterator[Bench]:
     """An afr over `count` memory bricks, each behind a switch; `self_heal_daemon` is off unless asked for."""
@@ -162,9 +228,14 @@ async def mirror(count: int = 2, off: Iterable[int] = (), **options: Any) -> Asy
         yield Bench(graph, top, switches, bricks)
 
 
+def locks_left(bench: Bench) -> int:
+    """Locks held and requests that wait, on all bricks."""
+    return sum(brick.locks.held + brick.locks.waiting for brick in bench.bricks)
+
+
 def afr_of(bench: Bench) -> Afr:
     assert isinstance(bench.top, Afr)
     return bench.top
 
 
-__all__ = ["Bench", "Switch", "afr_of", "mirror"]
+__all__ = ["Bench", "Clients", "Gate", "Switch", "afr_of", "awaiting", "clients", "locks_left", "mirror"]

@@ -1,45 +1,21 @@
-"""A cancelled caller leaves no half-done transaction: others finish what it began."""
+"""A cancelled caller leaves no half-done change and no lock: others finish what it began, or the healer does."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
 
-from tests.translators.cluster.bench import Bench, mirror
-from volgraph.graph import Coming, Done
-from volgraph.graph import Translator as T
+from tests.translators.cluster.bench import Bench, Gate, Switch, locks_left, mirror
+from volgraph.graph import Coming, Graph, Loc, NewAttributes, Translator
+from volgraph.translators.cluster.afr import Afr
+from volgraph.translators.storage.memory import Memory
 
 pytestmark = pytest.mark.anyio
-
-CHANGING = ("finodelk", "fxattrop", "writev")
-
-
-class Gate:
-    """Holds back the answers of one child, while what was asked of it is done at once."""
-
-    def __init__(self, bench: Bench, child: int) -> None:
-        self.waiting: list[tuple[Coming[Any], Any]] = []
-        self.open = True
-        switch = bench.switches[child]
-        relay = T.relay
-
-        def slow(fop: Any, *args: Any, **kwargs: Any) -> Any:
-            answer = relay(switch, fop, *args, **kwargs)
-            if self.open or fop.__name__ not in CHANGING:
-                return answer
-            coming: Coming[Any] = Coming()
-            self.waiting.append((coming, answer))
-            return coming
-
-        switch.relay = slow  # type: ignore[method-assign]
-
-    def let_go(self) -> None:
-        waiting, self.waiting = self.waiting, []
-        for coming, answer in waiting:
-            assert isinstance(answer, Done)
-            coming.resolve(answer.value)
 
 
 @pytest.mark.parametrize("phase", range(5))
@@ -47,8 +23,7 @@ async def test_cancelled_in_any_phase_the_copies_end_equal_and_unmarked(phase: i
     async with mirror() as bench:
         await bench.write("f", b"old")
         fd = await bench.open("f")
-        gate = Gate(bench, 1)
-        gate.open = False
+        gate = Gate(bench.switches[1], "finodelk", "fxattrop", "writev")
 
         async with anyio.create_task_group() as group:
 
@@ -57,23 +32,153 @@ async def test_cancelled_in_any_phase_the_copies_end_equal_and_unmarked(phase: i
 
             group.start_soon(write)
             for _ in range(phase):
-                await arrival(gate)
+                await gate.arrival()
                 gate.let_go()
-            await arrival(gate)
+            await gate.arrival()
             group.cancel_scope.cancel()
-        while gate.waiting:
+        while gate.busy:
             gate.let_go()
             for _ in range(5):
                 await anyio.lowlevel.checkpoint()
-        gate.open = True
+        gate.open()
 
         assert bench.images_equal()
         assert bench.marks() == [{}, {}]
         await bench.write("f", b"and it is unlocked")
 
 
-async def arrival(gate: Gate) -> None:
-    """Return once the transaction waits for the held-back child."""
-    with anyio.fail_after(5):
-        while not gate.waiting:
-            await anyio.lowlevel.checkpoint()
+# --- at every await, by the loop's own means -------------------------------------------------------------------------
+
+
+def slowly(switch: Switch) -> None:
+    """Each fop acts in the next turn of the loop, and answers in the one after it; in order, as a connection does."""
+    loop = asyncio.get_running_loop()
+
+    def relay(fop: Any, *args: Any, **kwargs: Any) -> Any:
+        coming: Coming[Any] = Coming()
+
+        def settle(answer: Any) -> None:
+            try:
+                coming.resolve(answer.result() if isinstance(answer, Coming) else answer.value)
+            except OSError as error:
+                coming.reject(error)
+
+        def act() -> None:
+            try:
+                answer = Translator.relay(switch, fop, *args, **kwargs)
+            except OSError as error:
+                loop.call_soon(coming.reject, error)
+                return
+            if isinstance(answer, Coming):
+                answer.when_settled(lambda: settle(answer))
+            else:
+                loop.call_soon(settle, answer)
+
+        loop.call_soon(act)
+        return coming
+
+    switch.relay = relay  # type: ignore[method-assign]
+
+
+@asynccontextmanager
+async def nested() -> AsyncIterator[Bench]:
+    """top over (left over b0, b1) and b2."""
+    bricks = [Memory(f"m{number}") for number in range(3)]
+    switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
+    left = Afr("left", switches[:2], self_heal_daemon=False)
+    top = Afr("top", [left, switches[2]], self_heal_daemon=False)
+    async with Graph(top) as graph:
+        yield Bench(graph, top, switches, bricks)
+
+
+async def heal(bench: Bench) -> None:
+    for afr in bench.graph.find(Afr):
+        await afr.heal()
+
+
+async def prepare(bench: Bench) -> None:
+    await bench.mkdir("d")
+    await bench.mkdir("e")
+    await bench.write("d/f", b"old")
+    await bench.write("d/g", b"other")
+
+
+async def miss(bench: Bench) -> None:
+    """A copy misses changes of every kind."""
+    bench.switches[1].turn(False)
+    await bench.write("d/f", b"newer")
+    await bench.rename("d/f", "e/h")
+    await bench.rename("d/g", "d/f")
+    await bench.mkdir("d/new")
+    await bench.write("d/new/file", b"x")
+    await bench.rename("e", "d/moved")
+    await bench.top.setattr(bench.call, Loc((await bench.find("d/f")).gfid), NewAttributes(mode=0o600))
+    bench.switches[1].turn(True)
+
+
+async def cancelled_after(turns: int, work: Awaitable[object]) -> bool:
+    """Cancel a task natively after some turns of the loop. Did it end by itself before?"""
+    task = asyncio.ensure_future(work)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    ended = task.done()
+    task.cancel()
+    await asyncio.wait([task])
+    if ended:
+        await task
+    return ended
+
+
+TURNS_TO_END = 300
+"""More than what others finish for a cancelled caller takes."""
+
+Work = Callable[[Bench], Awaitable[object]]
+
+
+async def check_at_every(stack: Any, work: Work, missing: bool, step: int) -> None:
+    ended, turns = False, 0
+    while not ended:
+        async with stack() as bench:
+            await prepare(bench)
+            if missing:
+                await miss(bench)
+            for switch in bench.switches:
+                slowly(switch)
+            ended = await cancelled_after(turns, work(bench))
+            for _ in range(TURNS_TO_END):
+                await asyncio.sleep(0)
+            for switch in bench.switches:
+                del switch.__dict__["relay"]
+
+            assert locks_left(bench) == 0, turns
+            assert bench.images_equal() or any(bench.marks()), turns
+            await heal(bench)
+            assert bench.images_equal(), turns
+            assert not any(bench.marks()), turns
+        turns += step
+
+
+CHANGES: dict[str, Work] = {
+    "write": lambda bench: bench.write("d/f", b"new"),
+    "create": lambda bench: bench.create("d/new"),
+    "rename over another": lambda bench: bench.rename("d/f", "d/g"),
+    "rename of a directory": lambda bench: bench.rename("e", "d/e"),
+    "rmdir": lambda bench: bench.rmdir("e"),
+}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("stack", [mirror, nested])
+async def test_a_change_cancelled_at_any_await_leaves_no_lock_and_nothing_unmarked(
+    stack: Any, change: str, anyio_backend: str
+) -> None:
+    await check_at_every(stack, CHANGES[change], False, 1 if stack is mirror else 7)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("stack", [mirror, nested])
+async def test_a_heal_cancelled_at_any_await_leaves_no_lock_and_is_done_by_the_next(
+    stack: Any, anyio_backend: str
+) -> None:
+    await check_at_every(stack, heal, True, 7 if stack is mirror else 31)

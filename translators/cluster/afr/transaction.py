@@ -204,8 +204,7 @@ class Transaction(Generic[R]):
             if verdict.error is not None:
                 if verdict.settled:
                     return self._post_op(0, self.marked, self.live)
-                for target in self.marked:
-                    self.afr.doubted(target.gfid)
+                self._doubt()
                 return self._unlock()  # the dirty marks stay: nobody knows what happened
             telling = verdict.good & self.sound or verdict.good & self.clean
             self.replies = {child: outcomes[child].reply for child in sorted(telling)}
@@ -239,8 +238,8 @@ class Transaction(Generic[R]):
 
     def _post_op(self, number: int, marked: Sequence[Loc | Fd], told: Collection[int]) -> Phase | None:
         if number == len(marked):
-            if self.error is None and self.replies:
-                self._enough(told)
+            if self.error is None and self.replies and not self._enough(told):
+                self._doubt()  # it happened, and is on record nowhere that counts
             return self._unlock()
         target, values = marked[number], self.afr.keys.post_op(self.kind, self.blame)
 
@@ -291,6 +290,10 @@ class Transaction(Generic[R]):
         """A child that failed a phase takes no further part; what it misses, it will be blamed for."""
         self.failures += [outcome for outcome in outcomes.values() if not outcome.ok]
         self.live -= {child for child, outcome in outcomes.items() if not outcome.ok}
+
+    def _doubt(self) -> None:
+        for target in self.marked:
+            self.afr.doubted(target.gfid)
 
     def _enough(self, children: Collection[int]) -> bool:
         """Is the quorum met? If not, the change fails with what the children that failed have said."""
