@@ -1,4 +1,7 @@
-"""A mirror of two directories. mirror.vol and mirror.yaml say the same. Run it: python mirror.py [FOLDER]"""
+"""A mirror of two directories. mirror.vol and mirror.yaml say the same.
+
+Run it, where FOLDER (an absolute path; /srv unless given) holds the directories a and b: python mirror.py FOLDER
+"""
 
 import asyncio
 import sys

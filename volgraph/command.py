@@ -1,16 +1,18 @@
-"""The command line: `volgraph COMMAND ...`. Status 0: done, 1: an error, 2: a wrong command line, 130: interrupted."""
+"""The command line: `volgraph COMMAND ...`. Status 0: done, 1: an error, 2: a wrong command line, 128 and
+more: ended by a signal."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from .commands import demo, files, graphs, state, trees
 from .commands.screen import complain, open_streams
-from .commands.specs import Usage
+from .commands.specs import Told, Usage
 from .volspec import SpecError
 
 MODULES = (graphs, files, trees, state, demo)
@@ -37,7 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _failed(error)
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
+    except Told as told:
+        return 128 + int(told.args[0])
     return int(status or 0)
 
 

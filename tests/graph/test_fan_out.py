@@ -81,6 +81,17 @@ async def test_any_other_exception_is_a_bug_and_surfaces_after_all_have_answered
         assert answers.outcomes[1].ok
 
 
+async def test_a_bug_at_the_call_itself_does_not_keep_the_others_from_being_asked() -> None:
+    top = Both("top", (Refusing("r", (Leaf("a"),), error=ZeroDivisionError()), Leaf("b", size=2)))
+    async with Graph(top):
+        answers = wind(top.children, Translator.stat, Call(), ROOT_LOC)
+        with pytest.raises(ZeroDivisionError):
+            await answers.all()
+
+        broken, answered = answers.outcomes
+        assert (broken.errno, answered.reply.iatt.size) == (errno.EIO, 2)
+
+
 async def test_every_child_is_started_before_any_is_waited_for() -> None:
     first, second = Leaf("a"), Leaf("b")
     top = Both("top", (Slow("s", (first,)), Slow("t", (second,))))

@@ -219,6 +219,23 @@ def test_an_interrupt_has_status_130_and_no_traceback(tmp_path: Path) -> None:
     assert (process.returncode, error) == (130, "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_demo_that_is_told_to_end_leaves_no_process_and_no_folder(tmp_path: Path, number: int) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    demo = subprocess.Popen([*COMMAND, "demo"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert demo.stdout is not None
+    while not (line := demo.stdout.readline()).startswith(b"   process "):
+        assert line
+    server = int(line.split()[1].rstrip(b":"))
+    demo.send_signal(number)
+    _, error = demo.communicate(timeout=30)
+
+    assert (demo.returncode, error) == (128 + number, b"")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)
+
+
 def test_the_demo_keeps_its_promises_and_leaves_nothing_behind(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     demo = subprocess.run([*COMMAND, "demo", "--files", "60"], env=environment, capture_output=True, text=True)

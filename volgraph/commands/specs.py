@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -20,6 +22,10 @@ from ..volume import Volume
 
 class Usage(Exception):
     """The command line cannot be carried out as it is written."""
+
+
+class Told(Exception):
+    """A signal ended the command; its number is the argument."""
 
 
 @attrs.frozen
@@ -137,5 +143,22 @@ async def volumes(args: argparse.Namespace) -> AsyncIterator[Callable[[str], Awa
 
 
 def run(work: Callable[..., Awaitable[Any]], *args: object) -> Any:
-    """Run a command's coroutine on asyncio, or uvloop where it is installed."""
-    return anyio.run(work, *args, backend="asyncio", backend_options=loop_options())
+    """Run a command's coroutine on asyncio, or uvloop where it is installed. Told, it ends in order: volumes are
+    closed, what is temporary is removed."""
+    return anyio.run(_until_told, work, *args, backend="asyncio", backend_options=loop_options())
+
+
+async def _until_told(work: Callable[..., Awaitable[Any]], *args: object) -> Any:
+    scope, told = anyio.CancelScope(), list[int]()
+
+    def end(number: int) -> None:
+        told.append(number)
+        scope.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # whoever was started with nohup goes on
+            loop.add_signal_handler(number, end, number)
+    with scope:
+        return await work(*args)
+    raise Told(told[0])

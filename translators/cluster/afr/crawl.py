@@ -70,6 +70,7 @@ async def _listed(node: Translator, call: Call, where: Gfid) -> list[tuple[bytes
             if reply.end or not reply.entries:
                 return found
             offset = reply.entries[-1].offset
+            await anyio.lowlevel.checkpoint()
     finally:
         node.release(fd)
 

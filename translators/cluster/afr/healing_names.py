@@ -73,6 +73,7 @@ class Names:
             for name, iatt in await list_directory(healing.child(child), healing.call, healing.gfid):
                 self.holders.setdefault(name, {})[child] = iatt
         for name, holding in list(self.holders.items()):
+            await anyio.lowlevel.checkpoint()  # bricks that answer at once would keep everybody else waiting
             try:
                 self.decisions[name] = await self._decide(holding)
             except SplitBrain as error:
@@ -105,7 +106,7 @@ class Names:
 
     async def _for_each(self, step: Callable[[bytes, int], Awaitable[None]]) -> None:
         for name in sorted(self.holders):
-            await anyio.lowlevel.checkpoint()  # bricks that answer at once would keep everybody else waiting
+            await anyio.lowlevel.checkpoint()
             for child in range(len(self.healing.afr.children)):
                 try:
                     await step(name, child)

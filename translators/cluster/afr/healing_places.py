@@ -70,6 +70,7 @@ class Places:
                 await self._set_aside(child, place, its, stays=place.parent == self.healing.gfid and not needed)
                 continue
             await self._refuse_if_it_knows_better(child, its.gfid, deciding)
+            self.healing.strays.pop((child, its.gfid), None)
             if its.is_dir:
                 directories.append(place)
                 below = await list_directory(node, call, its.gfid)
@@ -89,6 +90,7 @@ class Places:
         healing, node = self.healing, self.healing.child(child)
         if not iatt.is_dir and (await node.lookup(healing.call, Loc(iatt.gfid))).iatt.nlink > 1:
             await node.unlink(healing.call, place)
+            healing.strays.pop((child, iatt.gfid), None)
             return
         aside = place if stays else self.at(ASIDE + iatt.gfid.hex().encode())
         if aside != place:

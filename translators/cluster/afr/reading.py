@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import attrs
 
@@ -53,21 +53,20 @@ class InodeState:
         return True
 
 
-@attrs.frozen
+@attrs.define
 class Inspection:
     """What the children say of one object's copies, asked at one moment."""
 
     generation: int
     moment: int
     copies: Mapping[int, Copy]
+    readable: frozenset[int] = attrs.field(init=False)
+    changing: bool = attrs.field(init=False)
 
-    @property
-    def readable(self) -> frozenset[int]:
-        return frozenset() if conflict([copy.iatt for copy in self.copies.values()]) else readable(self.copies)
-
-    @property
-    def changing(self) -> bool:
-        return any(any(copy.record.dirty) for copy in self.copies.values())
+    def __attrs_post_init__(self) -> None:
+        alike = not conflict([copy.iatt for copy in self.copies.values()])
+        self.readable = readable(self.copies) if alike else frozenset()
+        self.changing = any(any(copy.record.dirty) for copy in self.copies.values())
 
 
 async def look(afr: ReplicaSet, call: Call, loc: Loc, asked: Xdata | None = None) -> dict[int, Outcome[LookedUp]]:
@@ -98,9 +97,11 @@ async def readable_copies(afr: ReplicaSet, call: Call, gfid: Gfid, fresh: bool =
         found = state.readable
     else:
         found = (await inspect(afr, call, gfid)).readable
-    if not found:
-        raise fail(errno.EIO, f"{afr.name}: no copy of {gfid.text} is known to be good")
-    return found
+    return found or _none_is_good(afr, gfid)
+
+
+def _none_is_good(afr: ReplicaSet, gfid: Gfid) -> NoReturn:
+    raise fail(errno.EIO, f"{afr.name}: no copy of {gfid.text} is known to be good")
 
 
 INSPECTIONS_MAX = 8
@@ -206,13 +207,14 @@ async def _settled(
     """The votes that count where voters disagree: another client may have changed names that one of them missed; or a
     change is under way, or ended in the dark. Then the same rule holds as for healing (see `Names`)."""
     parent = await inspect(afr, call, loc.parent)
-    votes = {child: outcomes[child] for child in parent.readable if child in outcomes}
+    voters = parent.readable or _none_is_good(afr, loc.parent)
+    votes = {child: outcomes[child] for child in voters if child in outcomes}
     found = {child: outcome.value.iatt for child, outcome in votes.items() if outcome.value is not None}
     if not parent.changing or not found or not _disagree(votes):
         return votes
     here = heaviest(found)
     by_gfid = await look(afr, call, Loc(found[min(here)].gfid))
-    elsewhere = {child for child in votes.keys() - found.keys() if by_gfid[child].ok}
+    elsewhere = {child for child in votes.keys() - found.keys() if child in by_gfid and by_gfid[child].ok}
     counted = elsewhere if weight(elsewhere) > weight(here) else here
     return {child: votes[child] for child in counted}
 

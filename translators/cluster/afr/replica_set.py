@@ -323,10 +323,10 @@ class ReplicaSet(Translator):
     # --- open files --------------------------------------------------------------------------------------------------
 
     async def opening(self, fd: Fd, flags: int, work: Awaitable[R]) -> R:
-        """What opens `fd`. Where it fails the fd is open nowhere."""
+        """What opens `fd`. Where it fails, or nobody waits for it any more, the fd is open nowhere."""
         try:
             reply = await work
-        except OSError:
+        except BaseException:
             self.release(fd)
             raise
         fd.slots[self] = OpenFd(flags)

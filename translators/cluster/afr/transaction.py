@@ -184,14 +184,19 @@ class Transaction(Generic[R]):
         def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
             self._drop(outcomes)
             for child in self.live:
-                record = Record.read(self.afr.keys, outcomes[child].reply.values)
-                self.clean -= {other for other in self.clean if record.blames(other, (self.kind,))}
-                self.sound -= {other for other in self.sound if record.blames(other, tuple(Kind))}
+                self._heed(Record.read(self.afr.keys, outcomes[child].reply.values))
             if self.abandoned or not self._enough(self.live):
                 return self._post_op(0, self.marked[: number + 1], self.live)
             return self._pre_op(number + 1)
 
         return self._phase("pre-op", self.live, lambda to, child: self._xattrop(to, child, target, values), take)
+
+    def _heed(self, record: Record) -> None:
+        for other, counters in enumerate(record.pending):
+            if any(counters):
+                self.sound.discard(other)
+                if counters[self.kind]:
+                    self.clean.discard(other)
 
     # --- the fop -----------------------------------------------------------------------------------------------------
 
