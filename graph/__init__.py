@@ -2,7 +2,7 @@
 
 from .answers import Answers, Coming, Done, Fop, Outcome, fan_out, started, wind
 from .capabilities import EVERYTHING, Capability, all_capabilities
-from .errors import ProtocolError, fail
+from .errors import ProtocolError, fail, in_doubt, is_in_doubt
 from .events import ChildChanged, ChildDown, ChildUp, Contention, Event, ParentDown, ParentUp
 from .graph import Graph, children_first
 from .inodes import Inodes
@@ -126,6 +126,8 @@ __all__ = [
     "fail",
     "fan_out",
     "fop",
+    "in_doubt",
+    "is_in_doubt",
     "link",
     "load_class",
     "option",

@@ -163,6 +163,11 @@ class Answers(Generic[R]):
         """Has every child answered, as far as `all` has looked?"""
         return not self._on_the_way
 
+    @property
+    def harmless(self) -> bool:
+        """Has no child raised anything but an OSError?"""
+        return self._bug is None
+
     def wind(self, child: Translator, fop: Fop[P, R], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call the fop on one child; nothing is awaited."""
         outcome: Outcome[R] = Outcome(child)

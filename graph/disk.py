@@ -8,6 +8,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
 
 KEEP_SIZE = 0x01
 PUNCH_HOLE = 0x02
@@ -65,6 +69,29 @@ class Disk:
         EOPNOTSUPP the file system does not do it."""
         _fallocate()(fd, mode, offset, length)
 
+    def mounts(self) -> bytes:
+        """The mount table, as proc(5) describes `mountinfo`: of file systems that hang, too, it says what they are."""
+        fd = self.open("/proc/self/mountinfo", os.O_RDONLY)
+        try:
+            table, piece = b"", b"x"
+            while piece:
+                piece = self.pread(fd, 1 << 16, len(table))
+                table += piece
+            return table
+        finally:
+            self.close(fd)
+
+    def syncfs(self, fd: int) -> None:
+        """syncfs(2): all that was changed in the file system of an open file or directory reaches the disk."""
+        _syncfs()(fd)
+
+    def database(self, path: str) -> sqlite3.Connection:
+        """Open a database, without transactions of its own accord. Its calls pass this seam as commits, and as the
+        fsync of its log."""
+        import sqlite3  # here, as few programs need it
+
+        return sqlite3.connect(path, isolation_level=None)
+
     def boot_id(self) -> str:
         """Changes with each boot of the machine: tells a killed process from a lost machine."""
         fd = self.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY)
@@ -92,6 +119,22 @@ def _fallocate() -> Callable[[int, int, int, int], None]:
                 raise OSError(errno.EOPNOTSUPP if code == errno.ENOSYS else code, os.strerror(code))
 
     return fallocate
+
+
+@cache
+def _syncfs() -> Callable[[int], None]:
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:  # no Linux
+        return lambda fd: os.sync()
+
+    def syncfs(fd: int) -> None:
+        if call(fd):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
+    return syncfs
 
 
 def _refuse(fd: int, mode: int, offset: int, length: int) -> None:

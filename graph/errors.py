@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 
@@ -14,3 +15,15 @@ def fail(code: int, subject: object = None) -> OSError:
     if subject is None:
         return OSError(code, os.strerror(code))
     return OSError(code, os.strerror(code), subject)
+
+
+def in_doubt(error: OSError) -> OSError:
+    """The same error, which says besides that what it refuses may have happened, here or there. Such errors of several
+    copies are never "the same", whatever their errno."""
+    error.in_doubt = True  # type: ignore[attr-defined]
+    return error
+
+
+def is_in_doubt(error: OSError) -> bool:
+    """A connection that was lost says nothing of what happened behind it either."""
+    return error.errno == errno.ENOTCONN or getattr(error, "in_doubt", False)

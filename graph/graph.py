@@ -23,6 +23,10 @@ DEPTH_MAX = 200
 """Events and fops pass through the levels one inside the other, so their number has a limit."""
 
 
+WAYS_MAX = 10_000
+"""A fop at the top, and an event from a leaf, takes every way between them, and those of shared nodes multiply."""
+
+
 def children_first(top: Translator) -> list[Translator]:
     """Every node at or below `top` once, each after all nodes below it. No recursion: specs may be deep."""
     ordered: list[Translator] = []
@@ -49,6 +53,14 @@ def depth_of(nodes: list[Translator]) -> int:
     return depth[nodes[-1]]
 
 
+def ways_of(nodes: list[Translator]) -> int:
+    """Ways from the top to a leaf, of a graph whose nodes are given children first."""
+    ways: dict[Translator, int] = {}
+    for node in nodes:
+        ways[node] = sum(ways[child] for child in node.below) or 1
+    return ways[nodes[-1]]
+
+
 _LEFT_ALONE: dict[type[Translator], tuple[str, ...]] = {}
 
 
@@ -63,13 +75,16 @@ def left_alone(cls: type[Translator]) -> tuple[str, ...]:
 
 
 def bind(node: Translator) -> None:
-    """Bind each fop that is left alone to the only child's own method: for these fops the layer vanishes."""
+    """Bind each fop that is left alone to the only child's own method: for these fops the layer vanishes. And take the
+    detours of a node that is about to start: to know them it may have to look at what it stands on."""
     for name in FOPS:
         node.__dict__.pop(name, None)
     if len(node.children) == 1:
         child = node.children[0]
         for name in left_alone(type(node)):
             node.__dict__[name] = getattr(child, name)
+    if node.graph.entered:
+        node.__dict__.update(node.detours())
 
 
 @attrs.define(eq=False)
@@ -84,6 +99,8 @@ class Graph:
     warnings: list[str] = attrs.field(factory=list)
     tasks: Tasks = attrs.field(factory=Tasks, init=False)
     nodes: list[Translator] = attrs.field(init=False)
+    entered: bool = attrs.field(default=False, init=False)
+    """Nothing outside is looked at before: a spec can be linked, and checked, anywhere."""
     _started: list[Translator] = attrs.field(factory=list, init=False)
     _heard: Coming[None] = attrs.field(factory=Coming, init=False)
     _watchers: list[Coming[None]] = attrs.field(factory=list, init=False)
@@ -101,9 +118,12 @@ class Graph:
 
     async def __aenter__(self) -> Graph:
         if depth_of(self.nodes) > DEPTH_MAX:
-            raise fail(errno.ELOOP, f"a graph deeper than {DEPTH_MAX} levels cannot be started")
+            raise OSError(errno.ELOOP, f"a graph deeper than {DEPTH_MAX} levels cannot be started")
+        if ways_of(self.nodes) > WAYS_MAX:
+            raise OSError(errno.ELOOP, f"a graph of over {WAYS_MAX} ways from its top to its leaves cannot be started")
         await self.tasks.__aenter__()
         try:
+            self.enter()
             for node in self.nodes:
                 self._started.append(node)  # before its start: stop undoes a half start too
                 await node.start()
@@ -112,6 +132,12 @@ class Graph:
             raise
         self.top.notify(ParentUp(self.top))
         return self
+
+    def enter(self) -> None:
+        """Bind every fop for use, children first."""
+        self.entered = True
+        for node in self.nodes:
+            bind(node)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -153,7 +179,7 @@ class Graph:
     async def heard_from_all(self, wait: float) -> None:
         """Return when every node has said up or down, or after `wait` seconds."""
         with anyio.move_on_after(wait):
-            while any(node.state is State.UNKNOWN for node in self.nodes):
+            while any(node.state is State.UNKNOWN or not node.settled for node in self.nodes):
                 await self.next_change()
 
     async def next_change(self) -> None:

@@ -107,6 +107,7 @@ class _Linker:
         node.type_name = volume.type.text
         for about, message, hint in node.problems():
             self._problem(volume, written[about].value if about in written else volume.name, message, hint)
+        self.warnings += [f"volume {volume.name.text}: {text}" for text in node.warnings()]
         self._capabilities(volume, node)
         self.nodes[volume.name.text] = node
 

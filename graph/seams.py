@@ -31,9 +31,14 @@ class Clock:
         return time.time_ns()
 
     def monotonic(self) -> float:
-        """Seconds that never go back."""
+        """Seconds that never go back. On a thread they count from another moment than on the event loop."""
         loop = asyncio._get_running_loop()  # protocol/client asks twice a call: anyio's way takes 15 times longer
-        return anyio.current_time() if loop is None else loop.time()
+        if loop is not None:
+            return loop.time()
+        try:
+            return anyio.current_time()
+        except RuntimeError:  # no event loop runs here
+            return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
@@ -47,6 +52,10 @@ class Blocking(Protocol):
 
     def run(self, call: Callable[..., R], *args: object) -> Awaitable[R]:
         """Run a call that is expected to block (fsync, a cold scan) elsewhere; it has started when this returns."""
+        ...
+
+    def alone(self, threads: int = ...) -> Blocking:
+        """Threads that nobody else waits for, on the same disk; whoever asks for them closes them."""
         ...
 
     def close(self) -> None: ...

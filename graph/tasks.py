@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -80,10 +80,21 @@ class Tasks:
         if self._loop is not None:  # a plain task costs a third of one in anyio's group
             task = self._loop.create_task(self._run(work, coming))
             self._loop_tasks.add(task)
-            task.add_done_callback(self._loop_tasks.discard)
+
+            def ended(task: asyncio.Task[None]) -> None:
+                self._loop_tasks.discard(task)
+                work.close()  # one that was cancelled before its first step was never begun
+
+            task.add_done_callback(ended)
         else:
             self._workers.start_soon(self._run, work, coming)
         return coming
+
+    def coming(self, answer: Awaitable[R]) -> Coming[R]:
+        """Any answer as one that is on its way: so that several can be waited for, or none."""
+        if isinstance(answer, Coming):
+            return answer
+        return self.start(answer if isinstance(answer, Coroutine) else _awaited(answer))
 
     def start_daemon(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a loop that has no end of its own. An error that escapes it closes the graph.
@@ -132,3 +143,7 @@ class Tasks:
     def _wake_when_idle(self) -> None:
         if not self._working and not self._daemons and self._idle is not None:
             self._idle.resolve(None)
+
+
+async def _awaited(answer: Awaitable[R]) -> R:
+    return await answer

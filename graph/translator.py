@@ -125,6 +125,8 @@ class Translator:
     """What a node without children can do."""
     ignored_options: ClassVar[frozenset[str]] = frozenset()
     """Options that GlusterFS knows and this type does not use: accepted with a warning. `*` stands for any text."""
+    remote: ClassVar[bool] = False
+    """Does it answer from another process, perhaps far away?"""
     warning: ClassVar[str] = ""
     """What whoever writes a spec with this type should know."""
 
@@ -144,6 +146,11 @@ class Translator:
     def below(self) -> tuple[Translator, ...]:
         """Every node this one calls: its children, and those that an option names (unify's namespace)."""
         return self.children
+
+    @property
+    def settled(self) -> bool:
+        """False while the node is finding out something upon which it may have more to say than now."""
+        return True
 
     @property
     def graph(self) -> Graph:
@@ -167,6 +174,10 @@ class Translator:
 
     def problems(self) -> Sequence[tuple[str | None, str, str]]:
         """What is wrong with this node's options taken together: (option or None, message, hint) each."""
+        return ()
+
+    def warnings(self) -> Sequence[str]:
+        """What is allowed, and whoever wrote it should know what it means."""
         return ()
 
     async def start(self) -> None:
@@ -196,6 +207,11 @@ class Translator:
             parent.notify(attrs.evolve(event, source=self))
         if self._graph is not None:
             self._graph.node_changed()
+
+    def detours(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        """Fops that this node answers otherwise than by its class's methods; asked when the graph is linked. So a way
+        that few nodes take (a thread for each call) costs the others nothing."""
+        return {}
 
     # --- the one door ------------------------------------------------------------------------------------------------
 

@@ -138,6 +138,18 @@ async def test_a_graph_that_is_too_deep_is_refused_before_anything_starts() -> N
     assert caught.value.errno == errno.ELOOP
 
 
+async def test_a_graph_whose_shared_nodes_multiply_is_refused_before_anything_starts() -> None:
+    left, right = Leaf("left"), Leaf("right")
+    nodes: tuple[Translator, ...] = (left, right)
+    for number in range(40):
+        nodes = (Both(f"a{number}", nodes), Both(f"b{number}", nodes))
+    with pytest.raises(OSError, match="ways from its top") as caught:
+        async with Graph(Both("top", nodes)):
+            pass
+    assert caught.value.errno == errno.ELOOP
+    assert State.UP not in (left.state, right.state)
+
+
 async def test_work_under_way_is_waited_for_and_loops_are_ended() -> None:
     done: list[str] = []
 
