@@ -1,4 +1,4 @@
-"""features/locks: accepted for stock volfiles. The lock table is part of the bricks themselves."""
+"""features/locks: for stock volfiles, and to say how locks behave. The lock table is part of the bricks themselves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import attrs
 
-from ...graph import Translator
+from ...graph import Translator, children_first, option
+from ...graph import options as kinds
+from ..storage.leaf import Leaf
 
 
 @attrs.define(eq=False)
@@ -15,12 +17,20 @@ class Locks(Translator):
 
         volume locks
           type features/locks
+          option notify-contention-delay 2
           subvolumes brick
         end-volume
 
-    So a stock volfile loads unchanged, and one without this volume has locks all the same. Once linked it costs
-    nothing.
+    So a stock volfile loads unchanged, and one without this volume has locks all the same. Its options go to the brick
+    below. Once linked it costs nothing.
     """
+
+    notify_contention: bool = option(
+        kinds.boolean, default=True, help="tell whoever holds an inode or entry lock that somebody else waits for it"
+    )
+    notify_contention_delay: float = option(
+        kinds.duration(0, 60), default=5.0, help="seconds in which the holder of one lock is told but once"
+    )
 
     ignored_options: ClassVar[frozenset[str]] = frozenset(
         (
@@ -28,11 +38,14 @@ class Locks(Translator):
             "mandatory",
             "mandatory-locking",
             "monkey-unlocking",
-            "notify-contention",
-            "notify-contention-delay",
             "revocation-clear-all",
             "revocation-max-blocked",
             "revocation-secs",
             "trace",
         )
     )
+
+    async def start(self) -> None:
+        for node in children_first(self):
+            if isinstance(node, Leaf):
+                node.set_notices(self.notify_contention, self.notify_contention_delay)

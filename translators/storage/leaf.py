@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
+import os
 from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
 
-from ...graph import EVERYTHING, Capability, Contention, Gfid, Translator
+from ...graph import (
+    EVERYTHING,
+    Call,
+    Capability,
+    Coming,
+    Contention,
+    Done,
+    Fd,
+    Flock,
+    Gfid,
+    LockCommand,
+    Locked,
+    LockType,
+    Translator,
+    fail,
+)
 from .lock_table import LockTable
 
+DOMAIN_PREFIX = "glusterfs.inodelk-dom-prefix:"
 OPEN_COUNT_KEYS = frozenset(("glusterfs.open-fd-count", "glusterfs.open-active-fd-count"))
 
 
@@ -19,6 +37,12 @@ class Leaf(Translator):
     """A translator without children that answers every fop itself, locks included."""
 
     locks: LockTable = attrs.field(init=False, repr=False)
+    notices: bool = attrs.field(init=False, default=True, repr=False)
+    """Are those who hold a lock told that others want it?"""
+    notice_delay: float = attrs.field(init=False, default=5.0, repr=False)
+    """Seconds in which the holder of one lock is told but once."""
+    _lockers: dict[Fd, set[tuple[str, bytes, Gfid]]] = attrs.field(init=False, factory=dict, repr=False)
+    """Through each fd, whose fcntl locks on which object."""
 
     children_allowed: ClassVar[tuple[int, int | None]] = (0, 0)
     leaf_capabilities: ClassVar[frozenset[Capability]] = EVERYTHING
@@ -27,10 +51,36 @@ class Leaf(Translator):
         self.locks = self._new_locks()
 
     def _new_locks(self) -> LockTable:
-        return LockTable(self._contended)
+        self._lockers = {}
+        return LockTable(self._contended if self.notices else None, now=self._monotonic, notice_delay=self.notice_delay)
+
+    def _monotonic(self) -> float:
+        return self.seams.clock.monotonic()
+
+    def set_notices(self, notices: bool, delay: float) -> None:
+        """What features/locks above says."""
+        self.notices, self.notice_delay = notices, delay
+        self.locks.on_contention, self.locks.notice_delay = self._contended if notices else None, delay
 
     def disconnect(self, client: str) -> None:
         self.locks.disconnect(client)
+
+    def _lk_through(
+        self, call: Call, fd: Fd, flags: int | None, gfid: Gfid, command: LockCommand, flock: Flock
+    ) -> Done[Locked] | Coming[Locked]:
+        """An fcntl lock through an fd that was opened here with `flags`, or (None) was not. EBADF as of fcntl(2): a
+        lock to read needs an fd to read through, one to write an fd to write through."""
+        if flags is not None and command != LockCommand.GET and flock.type != LockType.UNLOCK:
+            refused = os.O_RDONLY if flock.type == LockType.WRITE else os.O_WRONLY
+            if flags & os.O_ACCMODE == refused:
+                raise fail(errno.EBADF, gfid)
+            self._lockers.setdefault(fd, set()).add((call.client, call.lk_owner, gfid))
+        return self.locks.lk(call, gfid, command, flock)
+
+    def _unlock_through(self, fd: Fd) -> None:
+        """The fd is released: those who locked through it, and did not flush, hold nothing any more."""
+        for client, owner, gfid in self._lockers.pop(fd, ()):
+            self.locks.abandon(client, owner, gfid)
 
     def _contended(self, gfid: Gfid, domain: str, name: bytes | None, client: str) -> None:
         self.rise(Contention(self, gfid, domain, name, client))
@@ -46,6 +96,10 @@ class Leaf(Translator):
             return self.locks.inodelk_count(gfid)
         if key == "glusterfs.inodelk-dom-count":
             return self.locks.inodelk_count(gfid, str(value))
+        if key.startswith(DOMAIN_PREFIX):
+            return self.locks.inodelk_count(gfid, key.removeprefix(DOMAIN_PREFIX))
+        if key == "glusterfs.posixlk-count":
+            return self.locks.lk_count(gfid)
         if key == "glusterfs.entrylk-count":
             return self.locks.entrylk_count(gfid)
         if key == "glusterfs.parent-entrylk" and place is not None:

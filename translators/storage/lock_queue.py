@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ class Lock:
     answer: Coming[Any] | None = None
     reply: Any = None
     """What `answer` is settled with once the lock is granted."""
+    told_at: float = -math.inf
+    """When its holder last heard that somebody else wants it."""
 
     def overlaps(self, other: Lock) -> bool:
         return (
@@ -59,17 +62,37 @@ class Lock:
         )
 
 
+class Tally:
+    """How many locks are held, and how many each client holds or waits for."""
+
+    __slots__ = ("held", "of")
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.of: dict[str, int] = {}
+
+    def count(self, client: str, held: int, waiting: int = 0) -> None:
+        """So many more are held and waited for (or fewer, below zero)."""
+        self.held += held
+        now = self.of.get(client, 0) + held + waiting
+        if now:
+            self.of[client] = now
+        else:
+            self.of.pop(client, None)
+
+
 class Queue:
     """Locks that stack: an owner that locks twice unlocks twice (inodelk and entrylk).
 
     `home` is where queues like this one are kept, by the `gfid` of their object.
     """
 
-    __slots__ = ("gfid", "held", "home", "waiting")
+    __slots__ = ("gfid", "held", "home", "tally", "waiting")
 
-    def __init__(self, home: dict[Gfid, Any], gfid: Gfid) -> None:
+    def __init__(self, home: dict[Gfid, Any], gfid: Gfid, tally: Tally) -> None:
         self.home = home
         self.gfid = gfid
+        self.tally = tally
         self.held: list[Lock] = []
         self.waiting: list[Lock] = []
 
@@ -102,6 +125,20 @@ class Queue:
 
     def hold(self, lock: Lock) -> None:
         self.held.append(lock)
+        self.tally.count(lock.client, 1)
+
+    def let_go(self, at: int) -> None:
+        """Take away the lock that is held at this place."""
+        self.tally.count(self.held.pop(at).client, -1)
+
+    def await_turn(self, lock: Lock) -> None:
+        self.waiting.append(lock)
+        self.tally.count(lock.client, 0, 1)
+
+    def withdraw(self, lock: Lock) -> None:
+        """It waits no more."""
+        self.waiting.remove(lock)
+        self.tally.count(lock.client, 0, -1)
 
     def settle(self) -> list[Lock]:
         """Grant what can be granted now, the oldest request first; returns the locks newly held.
@@ -113,6 +150,7 @@ class Queue:
             still: list[Lock] = []
             for lock in self.waiting:
                 if next(self.in_the_way(lock, still), None) is None:
+                    self.tally.count(lock.client, 0, -1)
                     self.hold(lock)
                     granted.append(lock)
                 else:
@@ -125,10 +163,12 @@ class Queue:
 
     def drop_client(self, client: str) -> list[Lock]:
         """Take away all that a client holds or waits for; returns the requests that waited."""
-        self.held = [lock for lock in self.held if lock.client != client]
+        held = [lock for lock in self.held if lock.client != client]
         gone = [lock for lock in self.waiting if lock.client == client]
         if gone:
             self.waiting = [lock for lock in self.waiting if lock.client != client]
+        self.tally.count(client, len(held) - len(self.held), -len(gone))
+        self.held = held
         return gone
 
 
@@ -141,8 +181,8 @@ class Ranges(Queue):
         self.carve(lock)
         for other in [other for other in self.held if self._joins(other, lock)]:
             lock.start, lock.end = min(lock.start, other.start), max(lock.end, other.end)
-            self.held.remove(other)
-        self.held.append(lock)
+            self.let_go(self.held.index(other))
+        super().hold(lock)
 
     def carve(self, lock: Lock) -> None:
         """Take the range of `lock` out of all that its owner holds."""
@@ -155,7 +195,12 @@ class Ranges(Queue):
                 kept.append(attrs.evolve(other, end=lock.start, answer=None))
             if other.end > lock.end:
                 kept.append(attrs.evolve(other, start=lock.end, answer=None))
+        self.tally.count(lock.client, len(kept) - len(self.held))
         self.held = kept
+
+    def splits(self, lock: Lock) -> bool:
+        """Would taking the range of `lock` out of what its owner holds leave one lock more?"""
+        return any(other.start < lock.start and lock.end < other.end and other.owned_like(lock) for other in self.held)
 
     @staticmethod
     def _joins(other: Lock, lock: Lock) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ...graph import NULL_GFID, ROOT_GFID, Call, Gfid, fail
 
@@ -55,18 +55,20 @@ def is_bookkeeping(key: str) -> bool:
 
 
 def check_xattrs(values: Mapping[str, bytes]) -> None:
-    """As Linux does. EOPNOTSUPP no such namespace, ERANGE the name too long, E2BIG the value too long."""
+    """As Linux does. ERANGE the name too long, E2BIG the value, EOPNOTSUPP no such namespace, EINVAL nothing else."""
     for key, value in values.items():
-        if not key.startswith(XATTR_NAMESPACES):
-            raise fail(errno.EOPNOTSUPP, key)
         if len(key.encode("utf-8", "surrogateescape")) > XATTR_NAME_BYTES_MAX:
             raise fail(errno.ERANGE, key)
         if len(value) > XATTR_VALUE_BYTES_MAX:
             raise fail(errno.E2BIG, key)
+        if not key.startswith(XATTR_NAMESPACES):
+            raise fail(errno.EOPNOTSUPP, key)
+        if key in XATTR_NAMESPACES:
+            raise fail(errno.EINVAL, key)
 
 
-def refuse_user_xattrs(values: Mapping[str, bytes]) -> None:
+def refuse_user_xattrs(names: Iterable[str]) -> None:
     """Linux keeps `user.` attributes on files and directories only: EPERM for anything else."""
-    for key in values:
+    for key in names:
         if key.startswith("user."):
             raise fail(errno.EPERM, key)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import struct
+from functools import lru_cache
+from operator import add
 
 from ...graph import XattropKind, fail
 
@@ -36,13 +38,18 @@ def _add(width: int, stored: bytes, sent: bytes) -> bytes:
     count = len(sent) // width
     if not sent or len(sent) % width or len(stored) != len(sent):
         raise fail(errno.EINVAL, f"xattrop: {len(sent)} bytes onto {len(stored)}")
-    letter = "i" if width == 4 else "q"
-    deltas = struct.unpack(f">{count}{letter}", sent)
-    counters = struct.unpack(f">{count}{letter.upper()}", stored)
+    signed, unsigned = _arrays(width, count)
     try:
-        return struct.pack(f">{count}{letter.upper()}", *[a + b for a, b in zip(counters, deltas, strict=True)])
+        return unsigned.pack(*map(add, unsigned.unpack(stored), signed.unpack(sent)))
     except struct.error:
         raise fail(errno.EOVERFLOW, "xattrop: a counter would wrap") from None
+
+
+@lru_cache(maxsize=64)
+def _arrays(width: int, count: int) -> tuple[struct.Struct, struct.Struct]:
+    """What is added, and what is stored."""
+    letter = "i" if width == 4 else "q"
+    return struct.Struct(f">{count}{letter}"), struct.Struct(f">{count}{letter.upper()}")
 
 
 def _add_with_default(width: int, stored: bytes | None, sent: bytes) -> bytes:

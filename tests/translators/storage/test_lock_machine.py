@@ -1,14 +1,15 @@
 """The lock table against a model that is too simple to be wrong (I21)."""
 
 import errno
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from volgraph.graph import Call, Coming, EntryLockCommand, Flock, Gfid, LockCommand, LockType
-from volgraph.translators.storage.lock_table import LockTable
+from volgraph.graph import Call, Coming, Done, EntryLockCommand, Flock, Gfid, LockCommand, LockType
+from volgraph.translators.storage.lock_table import WITHDRAW_KEY, LockTable
 
 GFIDS = [Gfid(bytes([n]) * 16) for n in (1, 2)]
 BYTES = 4
@@ -47,12 +48,16 @@ class Stacking(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = LockTable()
+        self.table = LockTable(self.contended)
         self.held: list[Wanted] = []
         self.waiting: list[Wanted] = []
+        self.withdrawing = False
+
+    def contended(self, gfid: Gfid, domain: str, name: bytes | None, client: str) -> None:
+        assert any(lock.client == client and lock.domain == domain for lock in self.table.holders(gfid))
 
     def call(self, owner: tuple[str, bytes]) -> Call:
-        return Call(client=owner[0], lk_owner=owner[1])
+        return Call(client=owner[0], lk_owner=owner[1], xdata={WITHDRAW_KEY: 1} if self.withdrawing else None)
 
     def wind(self, wanted: Wanted, command: str) -> Any:
         """The fop of the table, or the errno that it raised."""
@@ -146,6 +151,21 @@ class Stacking(RuleBasedStateMachine):
     def unlock_anything(self, owner: Any, gfid: Gfid, domain: str, units: Any) -> None:
         self.unlock(Wanted(owner, ("inode", gfid, domain), units, False))
 
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        """Whoever waits gives up: its request goes, and nothing that its owner holds there."""
+        wanted = self.waiting[data.draw(st.integers(0, len(self.waiting) - 1))]
+        same = [each for each in self.waiting if (each.owner, each.place, each.units) == _key(wanted)]
+        self.withdrawing = True
+        answer = self.wind(wanted, "unlock")
+        self.withdrawing = False
+        assert not isinstance(answer, int)
+        assert same[-1].answer is not None
+        assert same[-1].answer.settled
+        self.waiting.remove(same[-1])
+        self.grant()
+
     @rule(client=st.sampled_from(["one", "two"]))
     def disconnect(self, client: str) -> None:
         gone = [wanted for wanted in self.waiting if wanted.owner[0] == client]
@@ -154,6 +174,16 @@ class Stacking(RuleBasedStateMachine):
         self.waiting = [wanted for wanted in self.waiting if wanted.owner[0] != client]
         self.grant()
         assert all(wanted.answer is not None and wanted.answer.settled for wanted in gone)
+
+    @invariant()
+    def whoever_is_waited_for_has_been_told(self) -> None:
+        for lock, queue in self.table._waiting.items():
+            assert not [holder for holder in queue.held if holder.excludes(lock) and holder.told_at < 0]
+
+    @invariant()
+    def the_tally_of_each_client_is_right(self) -> None:
+        clients = [wanted.owner[0] for wanted in self.held + self.waiting]
+        assert self.table.of_clients() == {client: clients.count(client) for client in clients}
 
     @invariant()
     def both_hold_and_await_the_same(self) -> None:
@@ -168,47 +198,150 @@ class Stacking(RuleBasedStateMachine):
             assert sorted((lock.client, lock.owner) for lock in locks) == sorted(wanted.owner for wanted in mine)
 
 
+def _key(wanted: Wanted) -> tuple[Any, Any, Any]:
+    return wanted.owner, wanted.place, wanted.units
+
+
+@attrs.define(eq=False)
+class Asked:
+    """An fcntl request that waits in the model."""
+
+    owner: tuple[str, bytes]
+    units: frozenset[int]
+    write: bool
+    answer: Coming[Any]
+
+
 class Fcntl(RuleBasedStateMachine):
-    """fcntl locks: the model is a table of bytes, each with its readers and its writer."""
+    """fcntl locks: the model is a table of bytes, each with its readers and its writer, and a queue."""
 
     def __init__(self) -> None:
         super().__init__()
         self.table = LockTable()
         self.bytes: list[dict[tuple[str, bytes], bool]] = [{} for _ in range(BYTES)]
+        self.waiting: list[Asked] = []
 
-    def wind(self, owner: tuple[str, bytes], flock: Flock) -> int | None:
+    def wind(self, owner: tuple[str, bytes], command: LockCommand, flock: Flock, withdraw: bool = False) -> Any:
+        """What the table answers, or the errno that it raised."""
+        call = Call(client=owner[0], lk_owner=owner[1], xdata={WITHDRAW_KEY: 1} if withdraw else None)
         try:
-            self.table.lk(Call(client=owner[0], lk_owner=owner[1]), GFIDS[0], LockCommand.SET, flock)
+            return self.table.lk(call, GFIDS[0], command, flock)
         except OSError as error:
             return error.errno
-        return 0
 
-    @rule(owner=owners, units=ranges, type=st.sampled_from(LockType))
-    def set(self, owner: Any, units: Any, type: LockType) -> None:
-        write = type == LockType.WRITE
-        blocked = type != LockType.UNLOCK and any(
-            other != owner and (write or theirs) for at in units for other, theirs in self.bytes[at].items()
+    def blocked(self, owner: tuple[str, bytes], units: frozenset[int], write: bool) -> bool:
+        return any(other != owner and (write or theirs) for at in units for other, theirs in self.bytes[at].items())
+
+    def must_queue(self, asked: Asked, ahead: list[Asked]) -> bool:
+        if self.blocked(asked.owner, asked.units, asked.write):
+            return True
+        if any(asked.owner in each for each in self.bytes):
+            return False
+        return any(
+            other.owner != asked.owner and (asked.write or other.write) and asked.units & other.units for other in ahead
         )
-        answer = self.wind(owner, Flock(type, min(units), len(units)))
-        if blocked:
-            assert answer == errno.EAGAIN
-            return
-        assert answer == 0
+
+    def hold(self, owner: tuple[str, bytes], units: frozenset[int], write: bool) -> None:
+        for at in units:
+            self.bytes[at][owner] = write
+
+    def drop(self, owner: tuple[str, bytes], units: Iterable[int] = range(BYTES)) -> None:
         for at in units:
             self.bytes[at].pop(owner, None)
-            if type != LockType.UNLOCK:
-                self.bytes[at][owner] = write
+
+    def grant(self) -> None:
+        changed = True
+        while changed:
+            ahead: list[Asked] = []
+            for asked in self.waiting:
+                if self.must_queue(asked, ahead):
+                    ahead.append(asked)
+                else:
+                    self.hold(asked.owner, asked.units, asked.write)
+            changed = len(ahead) < len(self.waiting)
+            self.waiting = ahead
+
+    @rule(owner=owners, units=ranges, write=st.booleans())
+    def set(self, owner: Any, units: Any, write: bool) -> None:
+        flock = Flock(LockType.WRITE if write else LockType.READ, min(units), len(units))
+        answer = self.wind(owner, LockCommand.SET, flock)
+        if self.blocked(owner, units, write):
+            assert answer == errno.EAGAIN
+            return
+        assert isinstance(answer, Done)
+        self.hold(owner, units, write)
+        self.grant()
+
+    @rule(owner=owners, units=ranges, write=st.booleans())
+    def wait(self, owner: Any, units: Any, write: bool) -> None:
+        flock = Flock(LockType.WRITE if write else LockType.READ, min(units), len(units))
+        answer = self.wind(owner, LockCommand.WAIT, flock)
+        asked = Asked(owner, units, write, answer)
+        if not self.must_queue(asked, self.waiting):
+            assert isinstance(answer, Done)
+            self.hold(owner, units, write)
+            self.grant()
+        elif answer != errno.EDEADLK:  # refusing to wait in a circle: whether it is one, an example tests
+            assert isinstance(answer, Coming)
+            assert not answer.settled
+            self.waiting.append(asked)
+
+    @rule(owner=owners, units=ranges)
+    def unlock(self, owner: Any, units: Any) -> None:
+        holds = any(owner in self.bytes[at] for at in units)
+        assert isinstance(self.wind(owner, LockCommand.SET, Flock(LockType.UNLOCK, min(units), len(units))), Done)
+        if holds:
+            self.drop(owner, units)
+        else:
+            self.withdraw(owner, units)
+        self.grant()
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        """Whoever waits gives up: its request goes, and nothing that its owner holds there."""
+        asked = self.waiting[data.draw(st.integers(0, len(self.waiting) - 1))]
+        flock = Flock(LockType.UNLOCK, min(asked.units), len(asked.units))
+        assert isinstance(self.wind(asked.owner, LockCommand.SET, flock, withdraw=True), Done)
+        assert self.withdraw(asked.owner, asked.units)
+        self.grant()
+
+    def withdraw(self, owner: tuple[str, bytes], units: frozenset[int]) -> bool:
+        found = [asked for asked in self.waiting if (asked.owner, asked.units) == (owner, units)]
+        if found:
+            self.waiting.remove(found[-1])
+            assert found[-1].answer.settled
+        return bool(found)
+
+    @rule(owner=owners, units=ranges, write=st.booleans())
+    def get(self, owner: Any, units: Any, write: bool) -> None:
+        flock = Flock(LockType.WRITE if write else LockType.READ, min(units), len(units))
+        found = self.wind(owner, LockCommand.GET, flock).value.flock
+        assert (found.type != LockType.UNLOCK) == self.blocked(owner, units, write)
 
     @rule(owner=owners)
     def close(self, owner: Any) -> None:
         self.table.release_owner(Call(client=owner[0], lk_owner=owner[1]), GFIDS[0])
-        for each in self.bytes:
-            each.pop(owner, None)
+        self.drop(owner)
+        self.grant()
+
+    @rule(owner=owners)
+    def release_the_fd(self, owner: Any) -> None:
+        self.table.abandon(owner[0], owner[1], GFIDS[0])
+        self.drop(owner)
+        gone = [asked for asked in self.waiting if asked.owner == owner]
+        self.waiting = [asked for asked in self.waiting if asked.owner != owner]
+        self.grant()
+        assert all(asked.answer.settled for asked in gone)
 
     @rule(client=st.sampled_from(["one", "two"]))
     def disconnect(self, client: str) -> None:
         self.table.disconnect(client)
         self.bytes = [{owner: write for owner, write in each.items() if owner[0] != client} for each in self.bytes]
+        gone = [asked for asked in self.waiting if asked.owner[0] == client]
+        self.waiting = [asked for asked in self.waiting if asked.owner[0] != client]
+        self.grant()
+        assert all(asked.answer.settled for asked in gone)
 
     @invariant()
     def every_byte_has_the_same_locks(self) -> None:
@@ -220,6 +353,13 @@ class Fcntl(RuleBasedStateMachine):
                 found[at][lock.client, lock.owner] = lock.exclusive
         assert found == self.bytes
         assert self.table.held == len(locks)
+        assert self.table.lk_count(GFIDS[0]) == len(locks) + len(self.waiting)
+        assert sum(self.table.of_clients().values()) == len(locks) + len(self.waiting)
+
+    @invariant()
+    def the_same_requests_wait(self) -> None:
+        assert self.table.waiting == len(self.waiting)
+        assert not any(asked.answer.settled for asked in self.waiting)
 
 
 TestStackingLocks = Stacking.TestCase

@@ -3,10 +3,11 @@
 import errno
 from collections.abc import Callable
 
+import attrs
 import pytest
 
 from volgraph.graph import Acknowledged, Call, Coming, Done, EntryLockCommand, Flock, Gfid, LockCommand, LockType
-from volgraph.translators.storage.lock_table import LockTable
+from volgraph.translators.storage.lock_table import WITHDRAW_KEY, LockTable
 
 FILE = Gfid(b"file".ljust(16, b"\0"))
 DIRECTORY = Gfid(b"directory".ljust(16, b"\0"))
@@ -187,7 +188,7 @@ def test_a_release_lets_no_reader_overtake_a_writer_that_still_has_to_wait() -> 
     inodelk(table, ANN, READ)
     inodelk(table, BOB, READ)
     writer = inodelk(table, CAT, WRITE, command=WAIT)
-    reader = inodelk(table, Call(client="three"), READ, command=WAIT)
+    reader = inodelk(table, Call(client="three", lk_owner=b"dot"), READ, command=WAIT)
     inodelk(table, ANN, UNLOCK)
     assert waits(writer)
     assert waits(reader)
@@ -284,6 +285,67 @@ def test_the_number_of_locks_and_of_waiting_requests_is_bounded() -> None:
     assert isinstance(inodelk(table, ANN, start=2, length=1), Done)
 
 
+def test_one_client_cannot_use_up_what_there_is_for_all() -> None:
+    table = LockTable(client_max=2)
+    inodelk(table, CAT, start=0, length=1)
+    assert waits(inodelk(table, ANN, start=0, length=1, command=WAIT))
+    table.lk(ANN, FILE, SET, Flock(WRITE, 0, 10))
+    refused(errno.ENOLCK, inodelk, table, ANN, start=7, length=1)
+    refused(errno.ENOLCK, inodelk, table, ANN, start=0, length=1, command=WAIT)
+    refused(errno.ENOLCK, table.lk, BOB, FILE, SET, Flock(WRITE, 20, 1))
+    refused(errno.ENOLCK, table.lk, ANN, FILE, SET, Flock(UNLOCK, 5, 1))
+    entrylk(table, CAT, b"n")
+    table.lk(ANN, FILE, SET, Flock(UNLOCK, 0, 5))
+    table.lk(ANN, FILE, SET, Flock(UNLOCK))
+    inodelk(table, ANN, start=7, length=1)
+
+    assert table.of_clients() == {"one": 2, "two": 2}
+
+
+@pytest.mark.parametrize("owner", [b"", bytes(8)])
+def test_an_owner_of_zeros_is_none(owner: bytes) -> None:
+    table, nobody = LockTable(), Call(client="one", lk_owner=owner)
+    refused(errno.EINVAL, inodelk, table, nobody)
+    refused(errno.EINVAL, inodelk, table, nobody, command=WAIT)
+    refused(errno.EINVAL, entrylk, table, nobody, b"n")
+    refused(errno.EINVAL, table.lk, nobody, FILE, SET, Flock(WRITE))
+    table.lk(ANN, FILE, SET, Flock(WRITE))
+
+    found = table.lk(nobody, FILE, GET, Flock(WRITE))
+    assert isinstance(found, Done)
+    assert found.value.flock.type == WRITE, "anybody may ask"
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_an_owner_that_holds_and_waits_can_say_that_it_gives_up_waiting(says_so: bool) -> None:
+    table = LockTable()
+    gives_up = attrs.evolve(ANN, xdata={WITHDRAW_KEY: 1}) if says_so else ANN
+    inodelk(table, ANN, READ)
+    inodelk(table, CAT, READ)
+    waiting = inodelk(table, ANN, WRITE, command=WAIT)
+    inodelk(table, gives_up, UNLOCK)
+    table.lk(ANN, FILE, SET, Flock(READ))
+    table.lk(CAT, FILE, SET, Flock(READ))
+    upgrade = table.lk(ANN, FILE, WAIT, Flock(WRITE))
+    table.lk(gives_up, FILE, SET, Flock(UNLOCK))
+
+    assert (waits(waiting), waits(upgrade)) == (not says_so, not says_so)
+    kept = [lock.owner for lock in table.holders(FILE) if lock.client == "one"]
+    assert kept == ([b"ann"] * 2 if says_so else [])
+
+
+def test_what_was_granted_before_the_caller_gave_up_is_given_back_all_the_same() -> None:
+    table = LockTable()
+    gives_up = attrs.evolve(BOB, xdata={WITHDRAW_KEY: 1})
+    inodelk(table, ANN)
+    waiting = inodelk(table, BOB, command=WAIT)
+    inodelk(table, ANN, UNLOCK)
+    assert not waits(waiting)
+    inodelk(table, gives_up, UNLOCK)
+
+    assert (table.held, table.waiting) == (0, 0)
+
+
 def test_holders_are_told_that_somebody_wants_their_lock() -> None:
     told: list[tuple[Gfid, str, bytes | None, str]] = []
     table = LockTable(lambda *news: told.append(news))
@@ -300,6 +362,34 @@ def test_holders_are_told_that_somebody_wants_their_lock() -> None:
     refused(errno.EAGAIN, table.lk, BOB, FILE, SET, Flock(WRITE))
 
     assert told == []
+
+
+def test_whoever_is_granted_a_lock_that_others_wait_for_is_told_so_after_its_answer() -> None:
+    told: list[tuple[str, bool]] = []
+    table = LockTable(lambda gfid, domain, name, client: told.append((client, waits(second))))
+    inodelk(table, ANN)
+    second: object = None
+    second = inodelk(table, CAT, command=WAIT)
+    inodelk(table, BOB, command=WAIT)
+    told.clear()
+    inodelk(table, ANN, UNLOCK)
+
+    assert told == [("two", False)]
+
+
+def test_the_holder_of_one_lock_is_told_but_once_in_a_while() -> None:
+    times, told = [0.0], []
+    table = LockTable(lambda *news: told.append(news[2:]), now=lambda: times[-1], notice_delay=5.0)
+    entrylk(table, ANN, b"n")
+    for time, count in ((1.0, 1), (5.9, 1), (6.0, 2), (7.0, 2)):
+        times.append(time)
+        refused(errno.EAGAIN, entrylk, table, BOB, b"n")
+        assert len(told) == count
+    entrylk(table, ANN, b"n", RELEASE)
+    entrylk(table, ANN, b"n")
+    refused(errno.EAGAIN, entrylk, table, BOB, b"n")
+
+    assert told == [(b"n", "one")] * 3, "a lock that is new has not been told of yet"
 
 
 def test_a_holder_may_give_its_lock_back_while_it_is_told() -> None:
@@ -438,6 +528,18 @@ def test_closing_a_file_gives_back_the_callers_fcntl_locks_alone() -> None:
 
     assert spans(table) == [(0, 1 << 64, True)]
     assert spans(table, BOB) == [(10, 20, True)]
+
+
+def test_an_fd_that_goes_takes_its_owners_locks_and_requests_with_it() -> None:
+    table = LockTable()
+    table.lk(ANN, FILE, SET, Flock(WRITE, 0, 1))
+    table.lk(BOB, FILE, SET, Flock(WRITE, 1, 1))
+    requests = [table.lk(ANN, FILE, WAIT, Flock(WRITE, 1, 1)), table.lk(CAT, FILE, WAIT, Flock(WRITE, 0, 1))]
+    table.abandon(ANN.client, ANN.lk_owner, FILE)
+
+    assert rejected(requests[0], errno.ECANCELED)
+    assert not waits(requests[1])
+    assert table.lk_count(FILE) == 2
 
 
 def test_an_fcntl_request_that_waits_is_withdrawn_by_an_unlock_of_the_same_range() -> None:

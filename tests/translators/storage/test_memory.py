@@ -264,9 +264,12 @@ async def test_the_parent_hears_of_contention_with_the_client_that_holds() -> No
 
     top = Listener("top", [Memory("brick")])
     async with Graph(top):
-        await top.inodelk(Call(client="one"), "d", Loc(ROOT_GFID), LockCommand.SET, Flock())
-        refused(errno.EAGAIN, top.inodelk, Call(client="two"), "d", Loc(ROOT_GFID), LockCommand.SET, Flock())
-        await top.inodelk(Call(client="one"), "d", Loc(ROOT_GFID), LockCommand.SET, Flock(LockType.UNLOCK))
+        one, loc = Call(client="one", lk_owner=b"a"), Loc(ROOT_GFID)
+        await top.inodelk(one, "d", loc, LockCommand.SET, Flock())
+        refused(
+            errno.EAGAIN, top.inodelk, Call(client="two", lk_owner=b"a"), "d", Loc(ROOT_GFID), LockCommand.SET, Flock()
+        )
+        await top.inodelk(one, "d", loc, LockCommand.SET, Flock(LockType.UNLOCK))
 
     assert heard == [(ROOT_GFID, "d", None, "one")]
 

@@ -198,12 +198,13 @@ async def test_the_mode_is_the_one_asked_for_less_the_callers_umask(
 @pytest.mark.skipif(not AS_ROOT, reason="needs root, to give files away")
 async def test_new_objects_belong_to_the_caller(tmp_path: Path, mode: str) -> None:
     async with running(tmp_path, mode) as hand:
+        await hand.brick.setattr(Call(), Loc(ROOT_GFID), NewAttributes(mode=0o777))
         call = hand.call()
         call.uid, call.gid = 1234, 2345
         made = await hand.brick.mkdir(call, Loc(parent=ROOT_GFID, name=b"d"), 0o755, 0)
         assert (made.iatt.uid, made.iatt.gid) == (1234, 2345)
 
-        await hand.brick.setattr(Call(), Loc(made.iatt.gfid), NewAttributes(mode=0o2775))
+        await hand.brick.setattr(Call(), Loc(made.iatt.gfid), NewAttributes(mode=0o2777))
         for kind in (stat.S_IFREG, stat.S_IFIFO):
             inside = hand.call()
             inside.uid, inside.gid = 1, 2

@@ -5,19 +5,17 @@ Where the tests run as root, each of these is done by a child process that has b
 
 import errno
 import os
-import pwd
 import stat
-import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
 from tests.translators.storage.bricks import AS_ROOT, fails, running
+from tests.translators.storage.ordinary_user import USER, as_user, users_folder
 from volgraph.graph import ROOT_GFID, Call, Fd, Loc, NewAttributes, XattropKind
 
-USER = pwd.getpwnam("nobody") if AS_ROOT else pwd.getpwuid(os.geteuid())
 HEAL = Call(pid=-6)
 """A call of the system's own."""
 
@@ -25,41 +23,10 @@ needs_root = pytest.mark.skipif(not AS_ROOT, reason="needs root, to make files o
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
+def directory() -> Iterator[Path]:
     """A directory that the ordinary user owns and can reach."""
-    for parent in (tmp_path, *tmp_path.parents):
-        if AS_ROOT and parent != parent.parent and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    brick = tmp_path / "brick"
-    brick.mkdir()
-    os.chown(brick, USER.pw_uid, USER.pw_gid)
-    return brick
-
-
-def as_user(backend: str, scenario: Callable[[Path], Awaitable[None]], directory: Path) -> None:
-    """Run a scenario as the ordinary user; what goes wrong in it is the test's failure."""
-    anyio.run(anyio.sleep, 0, backend=backend)  # loads what the child may not be able to read
-    if not AS_ROOT:
-        anyio.run(scenario, directory, backend=backend)
-        return
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reading)
-            os.setgroups([])
-            os.setgid(USER.pw_gid)
-            os.setuid(USER.pw_uid)
-            anyio.run(scenario, directory, backend=backend)
-        except BaseException:
-            os.write(writing, traceback.format_exc()[-4000:].encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as said:
-        wrong = said.read()
-    os.waitpid(child, 0)
-    assert not wrong, wrong
+    with users_folder() as folder:
+        yield folder
 
 
 on_both = pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -24,12 +24,15 @@ from ....graph import (
     Xattrs,
     fail,
 )
+from .. import acl as acls
+from .. import permission
 from ..heal_index import INDEX_GFID_OF_KEY, index_of
 from ..name_rules import check_xattrs, is_bookkeeping, refuse_user_xattrs
+from ..ranges import check_attributes, check_xattr_flags
 from ..xattrop import join
 from .contents import MemoryContents
+from .inode import Inode
 from .sparse import PAGE
-from .store import Inode
 
 XATTR_CREATE = 1
 XATTR_REPLACE = 2
@@ -51,8 +54,7 @@ class MemoryAttributes(MemoryContents):
         inode = self._object(loc)
         if not 0 <= mask <= 7:
             raise fail(errno.EINVAL, mask)
-        if mask & ~_permitted(call, inode):
-            raise fail(errno.EACCES, loc.gfid)
+        permission.check_access(call, inode, mask)
         return Done(Acknowledged())
 
     def readlink(self, call: Call, loc: Loc, size: int) -> Done[Target]:
@@ -62,16 +64,20 @@ class MemoryAttributes(MemoryContents):
         return Done(Target(inode.target[: max(size, 0)], self._iatt(inode)))
 
     def setattr(self, call: Call, loc: Loc, new: NewAttributes) -> Done[Changed]:
-        return self._set_attributes(call, self._object(loc), new)
+        return self._set_attributes(call, self._object(loc), new, opened=False)
 
     def fsetattr(self, call: Call, fd: Fd, new: NewAttributes) -> Done[Changed]:
-        return self._set_attributes(call, self._opened(fd), new)
+        return self._set_attributes(call, self._opened(fd), new, opened=self in fd.slots)
 
-    def _set_attributes(self, call: Call, inode: Inode, new: NewAttributes) -> Done[Changed]:
+    def _set_attributes(self, call: Call, inode: Inode, new: NewAttributes, opened: bool) -> Done[Changed]:
         """The mode of a symlink and anybody's ctime are not for setting: they are passed over, as the kernel does."""
+        check_attributes(new)
         pre = self._iatt(inode)
         now = self._now()
+        if call.uid:
+            new = permission.check_attributes(call, inode, new, now, opened)
         if new.size is not None:
+            self._no_program(call, inode)
             self._resize(inode, new.size, now)
         changes = {"st_ctime_ns": now}
         mode = inode.st.st_mode
@@ -79,15 +85,18 @@ class MemoryAttributes(MemoryContents):
             changes["st_uid"] = inode.st.st_uid if new.uid is None else new.uid
             changes["st_gid"] = inode.st.st_gid if new.gid is None else new.gid
             if not inode.is_dir:
-                mode = _without_set_id(mode)
+                mode = permission.without_set_id(call, inode.st)
         if new.mode is not None and not inode.is_symlink:
             mode = mode_bits.S_IFMT(mode) | new.mode & 0o7777
+            if acls.ACCESS in inode.xattrs:
+                inode.xattrs[acls.ACCESS] = acls.packed(acls.with_mode(acls.parse(inode.xattrs[acls.ACCESS]), mode))
         changes["st_mode"] = mode
         if new.atime_ns is not None:
             changes["st_atime_ns"] = now if new.atime_ns == NOW_NS else new.atime_ns
         if new.mtime_ns is not None:
             changes["st_mtime_ns"] = now if new.mtime_ns == NOW_NS else new.mtime_ns
         inode.restat(**changes)
+        self.store.described(inode)
         return self._changed(call, inode, pre)
 
     def statfs(self, call: Call, loc: Loc) -> Done[Space]:
@@ -99,14 +108,16 @@ class MemoryAttributes(MemoryContents):
     # --- extended attributes -----------------------------------------------------------------------------------------
 
     def getxattr(self, call: Call, loc: Loc, name: str | None) -> Done[Xattrs]:
-        return self._get_xattrs(self._object(loc), name)
+        return self._get_xattrs(call, self._object(loc), name)
 
     def fgetxattr(self, call: Call, fd: Fd, name: str | None) -> Done[Xattrs]:
-        return self._get_xattrs(self._opened(fd), name)
+        return self._get_xattrs(call, self._opened(fd), name)
 
-    def _get_xattrs(self, inode: Inode, name: str | None) -> Done[Xattrs]:
+    def _get_xattrs(self, call: Call, inode: Inode, name: str | None) -> Done[Xattrs]:
         if name is None:
-            return Done(Xattrs(dict(inode.xattrs)))
+            return Done(Xattrs(dict(self._shown(call, inode, inode.xattrs))))
+        if call.uid:
+            permission.check_get_xattr(call, inode, name)
         if name in INDEX_GFID_OF_KEY and self._is_root(inode):
             return Done(Xattrs({name: INDEX_GFID_OF_KEY[name]}))
         if name not in inode.xattrs:
@@ -114,31 +125,41 @@ class MemoryAttributes(MemoryContents):
         return Done(Xattrs({name: inode.xattrs[name]}))
 
     def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
-        return self._set_xattrs(self._object(loc), values, flags)
+        return self._set_xattrs(call, self._object(loc), values, flags)
 
     def fsetxattr(self, call: Call, fd: Fd, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
-        return self._set_xattrs(self._opened(fd), values, flags)
+        return self._set_xattrs(call, self._opened(fd), values, flags)
 
-    def _set_xattrs(self, inode: Inode, values: Mapping[str, bytes], flags: int) -> Done[Acknowledged]:
+    def _set_xattrs(self, call: Call, inode: Inode, values: Mapping[str, bytes], flags: int) -> Done[Acknowledged]:
+        check_xattr_flags(flags)
         wanted = {key: bytes(value) for key, value in values.items() if not is_bookkeeping(key)}
         self._check_xattrs(inode, wanted)
+        if call.uid:
+            permission.check_set_xattr(call, inode, wanted)
         for key in wanted:
             if flags & XATTR_CREATE and key in inode.xattrs:
                 raise fail(errno.EEXIST, key)
             if flags & XATTR_REPLACE and key not in inode.xattrs:
                 raise fail(errno.ENODATA, key)
         self._store_xattrs(inode, wanted)
+        if call.uid and acls.ACCESS in wanted:
+            inode.restat(st_mode=permission.mode_after_acl(call, inode.st))
+            self.store.described(inode)
         return Done(Acknowledged())
 
     def removexattr(self, call: Call, loc: Loc, name: str) -> Done[Acknowledged]:
-        return self._remove_xattr(self._object(loc), name)
+        return self._remove_xattr(call, self._object(loc), name)
 
     def fremovexattr(self, call: Call, fd: Fd, name: str) -> Done[Acknowledged]:
-        return self._remove_xattr(self._opened(fd), name)
+        return self._remove_xattr(call, self._opened(fd), name)
 
-    def _remove_xattr(self, inode: Inode, name: str) -> Done[Acknowledged]:
+    def _remove_xattr(self, call: Call, inode: Inode, name: str) -> Done[Acknowledged]:
         if is_bookkeeping(name):
             raise fail(errno.EPERM, name)
+        if call.uid:
+            permission.check_set_xattr(call, inode, (name,))
+        if not inode.is_dir and not inode.is_file:
+            refuse_user_xattrs((name,))
         if inode.xattrs.pop(name, None) is None:
             raise fail(errno.ENODATA, name)
         self._store_xattrs(inode, {})
@@ -154,6 +175,8 @@ class MemoryAttributes(MemoryContents):
 
     def _join_xattrs(self, call: Call, inode: Inode, kind: XattropKind, values: Mapping[str, bytes]) -> Done[Xattrs]:
         """All keys or none: nothing is stored before every sum is known."""
+        if call.uid:
+            permission.check_xattrop(call, inode, values)
         pre = self._iatt(inode)
         answer: dict[str, bytes] = {}
         wanted: dict[str, bytes] = {}
@@ -182,27 +205,36 @@ class MemoryAttributes(MemoryContents):
         check_xattrs(values)
         if not inode.is_dir and not inode.is_file:
             refuse_user_xattrs(values)
+        if acls.ACCESS in values or acls.DEFAULT in values:
+            _check_acls(inode, values)
+        self._room_for_xattrs({**inode.xattrs, **values})
 
     def _store_xattrs(self, inode: Inode, values: Mapping[str, bytes]) -> None:
         inode.xattrs.update(values)
+        if acls.ACCESS in values or acls.DEFAULT in values:
+            _settle_acls(inode)
         inode.restat(st_ctime_ns=self._now())
+        self.store.described(inode)
         if any(index_of(key) is not None for key in values):
             self.store.list_marks(inode)
 
 
-def _permitted(call: Call, inode: Inode) -> int:
-    """What the caller may do: read 4, write 2, execute 1."""
-    mode = inode.st.st_mode
-    if call.uid == 0:
-        return 7 if inode.is_dir or mode & 0o111 else 6
-    if call.uid == inode.st.st_uid:
-        return mode >> 6 & 7
-    if inode.st.st_gid == call.gid or inode.st.st_gid in call.groups:
-        return mode >> 3 & 7
-    return mode & 7
+def _check_acls(inode: Inode, values: Mapping[str, bytes]) -> None:
+    """EINVAL EOPNOTSUPP no list that Linux knows, or not on such an object; EACCES a default is a directory's."""
+    if inode.is_symlink:
+        raise fail(errno.EOPNOTSUPP, inode.gfid)
+    for key in (acls.ACCESS, acls.DEFAULT):
+        if key in values:
+            acls.parse(values[key])
+    if values.get(acls.DEFAULT) and not inode.is_dir:
+        raise fail(errno.EACCES, inode.gfid)
 
 
-def _without_set_id(mode: int) -> int:
-    """A new owner ends set-uid, and set-gid where it makes a program run as the group."""
-    mode &= ~mode_bits.S_ISUID
-    return mode & ~mode_bits.S_ISGID if mode & mode_bits.S_IXGRP else mode
+def _settle_acls(inode: Inode) -> None:
+    """A list is the mode too, and one that says no more than the mode is not kept."""
+    for key in (acls.ACCESS, acls.DEFAULT):
+        entries = acls.parse(inode.xattrs[key]) if key in inode.xattrs else []
+        if key == acls.ACCESS and entries:
+            inode.restat(st_mode=inode.st.st_mode & ~0o777 | acls.mode_of(entries))
+        if not entries or (key == acls.ACCESS and acls.is_only_a_mode(entries)):
+            inode.xattrs.pop(key, None)

@@ -20,13 +20,17 @@ class Memory(MemoryAttributes):
         end-volume
 
     Everything is answered at once, except for a lock that has to wait. As in storage/posix, locks and the heal index
-    are part of the brick. The permissions of the caller are told by `access` and not enforced by the other fops.
+    are part of the brick, and callers other than root may do what mode, owner and access control list let them.
+
     It keeps two images: fsync pins a file's contents, size and xattrs, fsyncdir a directory's names, and
-    `crash("synced")` falls back to what was pinned, as a disk does when the power goes.
+    `crash("synced")` falls back to what was pinned, as a disk does when the power goes. On a store with a journal
+    (`Memory("m", store=MemoryStore(journal=True))`) a crash may also leave some of the rest: see `Keep`.
     """
 
     def lk(self, call: Call, fd: Fd, command: LockCommand, flock: Flock) -> Awaitable[Locked]:
-        return self.locks.lk(call, self._opened(fd).gfid, command, flock)
+        slot = fd.slots.get(self)
+        flags = None if slot is None else slot.flags
+        return self._lk_through(call, fd, flags, self._opened(fd).gfid, command, flock)
 
     def inodelk(self, call: Call, domain: str, loc: Loc, command: LockCommand, flock: Flock) -> Awaitable[Acknowledged]:
         gfid = self._locked(loc, flock.type == LockType.UNLOCK)

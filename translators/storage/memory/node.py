@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
-from typing import Any, Literal
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import attrs
 
@@ -25,11 +27,14 @@ from ....graph import (
     option,
 )
 from ....graph.options import size
+from .. import permission
 from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
 from ..leaf import Leaf, is_pattern, matching
 from ..name_rules import XATTR_NAMESPACES, check_name
+from .inode import Inode
+from .journal import Keep
 from .sparse import PAGE
-from .store import Inode, Item, MemoryStore
+from .store import Item, MemoryStore
 
 UP = State.UP
 
@@ -55,6 +60,10 @@ class MemoryNode(Leaf):
 
     # --- life --------------------------------------------------------------------------------------------------------
 
+    def detours(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        faults = self.store.faults
+        return super().detours() if faults is None else faults.detours(self)
+
     def notify(self, event: Event) -> None:
         if isinstance(event, ParentUp) and not self._crashed:
             self.rise(ChildUp(self))
@@ -62,16 +71,16 @@ class MemoryNode(Leaf):
     async def stop(self) -> None:
         self._forget_process()
 
-    def crash(self, keep: Literal["all", "synced"] = "all") -> None:
+    def crash(self, keep: Keep = "all", rng: random.Random | None = None) -> None:
         """End as a process does that is killed: locks and fds are gone, and the node is down until `restart`.
 
-        With "synced" the power went as well: only what fsync and fsyncdir have pinned is left.
+        Unless `keep` is "all" the power went as well: what fsync and fsyncdir have pinned is left, and of the rest so
+        much as `keep` says, chosen by `rng` (which it needs, and a store with a journal, for more than "synced").
         """
         self._crashed = True
         self.rise(ChildDown(self, "crashed"))  # first: nobody who is answered below may find the brick up
         self._forget_process()
-        if keep == "synced":
-            self.store.forget_unsynced()
+        self.store.lose(keep, rng or random.Random(0))
 
     def restart(self) -> None:
         """Come up again after a crash."""
@@ -152,6 +161,7 @@ class MemoryNode(Leaf):
     def release(self, fd: Fd) -> None:
         slot: OpenFile | None = fd.slots.pop(self, None)
         if slot is not None:
+            self._unlock_through(fd)
             self._open.discard(fd)
             slot.inode.open_fds -= 1
             self.store.free(slot.inode)
@@ -160,6 +170,12 @@ class MemoryNode(Leaf):
 
     def _room_for(self, pages: int) -> None:
         if (self.store.pages + pages) * PAGE > self.size_limit:
+            raise fail(errno.ENOSPC, self.name)
+
+    def _room_for_xattrs(self, xattrs: Mapping[str, bytes]) -> None:
+        """May an object have all these? ENOSPC."""
+        limit = self.store.xattr_bytes_max
+        if limit is not None and sum(len(key) + len(value) for key, value in xattrs.items()) > limit:
             raise fail(errno.ENOSPC, self.name)
 
     # --- answers in xdata --------------------------------------------------------------------------------------------
@@ -173,16 +189,17 @@ class MemoryNode(Leaf):
         for key, value in asked.items():
             if key.startswith(XATTR_NAMESPACES):
                 if key in inode.xattrs:
-                    found[key] = inode.xattrs[key]
+                    found |= self._shown(call, inode, {key: inode.xattrs[key]}, by_name=True)
                 elif is_pattern(key):
-                    found |= matching(inode.xattrs, key)
+                    found |= self._shown(call, inode, matching(inode.xattrs, key))
             elif key == "list-xattr":
-                found.update(inode.xattrs)
+                found |= self._shown(call, inode, inode.xattrs)
             elif key == COUNT_KEY:
                 if value == COUNT_VALUE:
                     found[key] = len(self.store.index[XATTROP])
             elif key == "glusterfs.content":
-                if inode.is_file and isinstance(value, int) and inode.contents.size <= value:
+                wanted = inode.is_file and isinstance(value, int) and inode.contents.size <= value
+                if wanted and permission.allows(call, inode, permission.READ):
                     found[key] = inode.contents.read(0, inode.contents.size)
             elif key.startswith("glusterfs."):
                 place = None if parent is None else (parent.gfid, name)
@@ -190,6 +207,13 @@ class MemoryNode(Leaf):
                 if count is not None:
                     found[key] = count
         return found or None
+
+    @staticmethod
+    def _shown(call: Call, inode: Inode, xattrs: dict[str, bytes], by_name: bool = False) -> dict[str, bytes]:
+        """Those that the caller may see."""
+        if permission.exempt(call):
+            return xattrs
+        return {key: value for key, value in xattrs.items() if permission.shows_xattr(call, inode, key, by_name)}
 
     @staticmethod
     def _iatt(inode: Inode) -> Iatt:

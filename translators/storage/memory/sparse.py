@@ -61,6 +61,15 @@ class SparseBytes:
         else:
             self.pages[page] = old[:start].ljust(start, b"\0") + piece + old[start + len(piece) :]
 
+    @property
+    def stored(self) -> list[tuple[int, bytes]]:
+        """The pages that hold anything, by their number."""
+        return [(page, piece) for page, piece in sorted(self.pages.items()) if piece]
+
+    def extend(self, size: int) -> None:
+        """Grow to at least `size`, with a hole."""
+        self.size = max(self.size, size)
+
     def resize(self, size: int) -> None:
         if size < self.size:
             self._cut(size)

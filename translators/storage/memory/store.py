@@ -6,15 +6,17 @@ A `MemoryStore` outlives the node that works on it, as a disk outlives a process
 from __future__ import annotations
 
 import os
+import random
 import stat as mode_bits
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
-
-import attrs
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from ....graph import ROOT_GFID, Gfid, Stat
 from ..heal_index import AFR_PREFIX, ENTRY_CHANGES, INDEX_OF_GFID, INDEXES, index_of, marked
+from .faults import Faults
+from .inode import Inode
+from .journal import Block, Contents, Journal, Keep, Names, Place
 from .sparse import PAGE, SparseBytes
 
 INTERNAL_XATTRS = (AFR_PREFIX, "trusted.gfid", "trusted.glusterfs.")
@@ -43,91 +45,22 @@ class Item(NamedTuple):
     gfid: Gfid
 
 
-@attrs.define(eq=False)
-class Durable:
-    """What of an inode is left after a power loss."""
-
-    st: Stat
-    contents: SparseBytes
-    xattrs: dict[str, bytes]
-    names: dict[bytes, Inode]
-
-
-@attrs.define(eq=False)
-class Inode:
-    """`st` is never changed in place but replaced, so that whoever holds it has a snapshot."""
-
-    gfid: Gfid
-    st: Stat
-    parent: Inode | None = None
-    """Of a directory; None for the root."""
-    xattrs: dict[str, bytes] = attrs.field(factory=dict)
-    contents: SparseBytes = attrs.field(factory=SparseBytes)
-    target: bytes = b""
-    names: dict[bytes, Inode] = attrs.field(factory=dict)
-    cookies: dict[bytes, int] = attrs.field(factory=dict)
-    """Where each name stands in a listing: numbers that grow in the order of `names` and never change."""
-    next_cookie: int = 1
-    open_fds: int = 0
-    durable: Durable | None = None
-    tied: set[Inode] = attrs.field(factory=set)
-    """Directories that exchanged a name with this one since it was last pinned: a rename is atomic."""
-
-    @property
-    def is_dir(self) -> bool:
-        return self.st.st_mode & 0o170000 == mode_bits.S_IFDIR
-
-    @property
-    def is_file(self) -> bool:
-        return self.st.st_mode & 0o170000 == mode_bits.S_IFREG
-
-    @property
-    def is_symlink(self) -> bool:
-        return self.st.st_mode & 0o170000 == mode_bits.S_IFLNK
-
-    def touch(self, now_ns: int) -> None:
-        """Contents or names have changed."""
-        self.st = st = _copied(self.st)
-        if self.is_file:
-            st.st_size, st.st_blocks = self.contents.size, len(self.contents.pages) * (PAGE // 512)
-        st.st_mtime_ns = st.st_ctime_ns = now_ns
-
-    def restat(self, **changes: int) -> None:
-        """Replace some attributes: `inode.restat(st_nlink=2, st_ctime_ns=now)`."""
-        self.st = st = _copied(self.st)
-        for name, value in changes.items():
-            setattr(st, name, value)
-
-    def put(self, name: bytes, inode: Inode) -> None:
-        self.names[name] = inode
-        self.cookies[name] = self.next_cookie
-        self.next_cookie += 1
-
-    def drop(self, name: bytes) -> Inode:
-        del self.cookies[name]
-        return self.names.pop(name)
-
-    def pin(self) -> None:
-        """fsync: what there is now survives a power loss; for a directory its names, too."""
-        self.durable = Durable(self.st, self.contents.copy(), self.xattrs.copy(), self.names.copy())
-
-    def restore(self) -> None:
-        """After a power loss: what was pinned last."""
-        durable = self.durable
-        assert durable is not None, "pinned when it was made"
-        self.st, self.xattrs, self.contents = durable.st, durable.xattrs.copy(), durable.contents.copy()
-        self.names = durable.names.copy()
-        self.cookies = {name: at for at, name in enumerate(self.names, 1)}
-        self.next_cookie = len(self.names) + 1
-        self.open_fds = 0
-        self.tied = set()
-
-
 class MemoryStore:
-    """A tree of inodes. `pages` counts the space taken, in units of `PAGE` bytes."""
+    """A tree of inodes. `pages` counts the space taken, in units of `PAGE` bytes.
 
-    def __init__(self) -> None:
-        self.root = Inode(ROOT_GFID, Stat(mode_bits.S_IFDIR | 0o755, 2, st_size=PAGE))
+    With a `journal` every change that is not synced is remembered, so that a crash may lose some of them; without one
+    it loses all or none. `xattr_bytes_max` is what the xattrs of one object may take, `faults` which calls fail. While
+    the store is `lying`, fsync does nothing, and says that it has.
+    """
+
+    def __init__(
+        self, *, journal: bool = False, xattr_bytes_max: int | None = None, faults: Faults | None = None
+    ) -> None:
+        self.journal = Journal() if journal else None
+        self.xattr_bytes_max = xattr_bytes_max
+        self.faults = faults
+        self.lying = False
+        self.root = Inode(ROOT_GFID, Stat(mode_bits.S_IFDIR | 0o755, 2, os.geteuid(), os.getegid(), st_size=PAGE))
         self.root.pin()
         self.inodes: dict[Gfid, Inode] = {ROOT_GFID: self.root}
         self.unlinked: dict[Gfid, Inode] = {}
@@ -147,6 +80,7 @@ class MemoryStore:
         inode.pin()
         self.inodes[inode.gfid] = inode
         parent.put(name, inode)
+        self.renamed((), [(parent, name, inode)])
         if inode.is_dir:
             inode.parent = parent
             parent.restat(st_nlink=parent.st.st_nlink + 1)
@@ -154,9 +88,11 @@ class MemoryStore:
         if inode.xattrs:
             self.list_marks(inode)
 
-    def take_away(self, parent: Inode, name: bytes, now_ns: int) -> None:
-        """Remove a name; with the last one, and no open fd, the object goes."""
+    def take_away(self, parent: Inode, name: bytes, now_ns: int, *, replaced: bool = False) -> None:
+        """Remove a name; with the last one, and no open fd, the object goes. `replaced`: as part of a rename."""
         inode = parent.drop(name)
+        if not replaced:
+            self.renamed([(parent, name, inode)], ())
         if inode.is_dir:
             parent.restat(st_nlink=parent.st.st_nlink - 1)
             inode.restat(st_nlink=0, st_ctime_ns=now_ns)
@@ -187,14 +123,56 @@ class MemoryStore:
                 listed[inode.gfid] = self._next_place
                 self._next_place += 1
 
-    def pin_names(self, directory: Inode) -> None:
-        """fsyncdir. What was moved between directories is pinned in both, or a name could be in both, or in none."""
-        rest = [directory]
+    def change(self, inode: Inode, how: Callable[..., None], *args: Any) -> None:
+        """Change a file's contents: `how(contents, *args)`."""
+        how(inode.contents, *args)
+        if self.journal is not None:
+            self.journal.add(Contents(inode, how, args))
+
+    def write(self, inode: Inode, offset: int, data: bytes | bytearray | memoryview) -> None:
+        if self.journal is None:
+            inode.contents.write(offset, data)
+        else:
+            self.change(inode, SparseBytes.write, offset, bytes(data))
+
+    def described(self, inode: Inode) -> None:
+        """Attributes or xattrs of an object have changed."""
+        if self.journal is not None:
+            self.journal.add(Block(inode, inode.st, inode.xattrs.copy()))
+
+    def renamed(self, gone: Sequence[Place], come: Sequence[Place]) -> None:
+        """Names have changed, at once."""
+        if self.journal is not None:
+            self.journal.add(Names(gone, come))
+
+    # --- to the disk -------------------------------------------------------------------------------------------------
+
+    def sync(self, inode: Inode) -> None:
+        """fsync of a file: its contents, size, attributes and xattrs."""
+        if not self.lying:
+            inode.pin()
+            self._cannot_be_lost([inode])
+
+    def sync_names(self, directory: Inode) -> None:
+        """fsyncdir. What was moved between directories is pinned in both, or a name could be in both, or in none; and
+        what leads to them, or what was moved could be in neither."""
+        if self.lying:
+            return
+        pinned: list[Inode] = []
+        rest = [(directory, False)]
         while rest:
-            each = rest.pop()
+            each, must_be_found = rest.pop()
+            tied, each.tied = each.tied, set()
             each.pin()
-            rest += each.tied
-            each.tied = set()
+            pinned.append(each)
+            rest += [(other, True) for other in tied]
+            if (must_be_found or tied) and each.parent is not None and not each.parent.has_for_good(each):
+                rest.append((each.parent, True))
+        self._cannot_be_lost(pinned)
+
+    def _cannot_be_lost(self, pinned: list[Inode]) -> None:
+        if self.journal is not None:
+            self.journal.synced(pinned)
 
     # --- the end of a process, and of the power ----------------------------------------------------------------------
 
@@ -205,8 +183,34 @@ class MemoryStore:
         self.unlinked.clear()
         self._recount()
 
-    def forget_unsynced(self) -> None:
-        """The power is gone: every inode falls back to what was pinned last."""
+    def lose(self, keep: Keep, rng: random.Random) -> None:
+        """The machine is gone: of what was not synced so much is left as `keep` says, and the seed of `rng`."""
+        if keep == "all":
+            return
+        if self.journal is not None:
+            self.journal.lose(keep, rng)
+        elif keep != "synced":
+            raise ValueError(f"a store without a journal cannot keep {keep!r}")
+        self._fall_back()
+
+    def flip_bit(self, rng: random.Random, gfid: Gfid | None = None) -> tuple[Gfid, int] | None:
+        """One bit of a file (or of this one) goes bad on the disk, unnoticed: which file, at which byte. None where no
+        file holds any data."""
+        files = [inode for _, inode in self.walk() if inode.is_file and inode.contents.stored]
+        files = [inode for inode in files if gfid in (None, inode.gfid)]
+        if not files:
+            return None
+        inode = rng.choice(files)
+        page, piece = rng.choice(inode.contents.stored)
+        at = rng.randrange(len(piece))
+        bad = piece[:at] + bytes([piece[at] ^ 1 << rng.randrange(8)]) + piece[at + 1 :]
+        for image in (inode, inode.durable):
+            if image is not None and image.contents.pages.get(page) == piece:
+                image.contents.pages[page] = bad
+        return inode.gfid, page * PAGE + at
+
+    def _fall_back(self) -> None:
+        """Every inode is what its durable image says."""
         self.root.restore()
         self.unlinked.clear()
         self.inodes = {ROOT_GFID: self.root}
@@ -260,23 +264,6 @@ class MemoryStore:
                 if any(value) and index_of(key) is not None:
                     found.setdefault(gfid, {})[key] = _counters(value)
         return found
-
-
-def _copied(st: Stat) -> Stat:
-    """As attrs.evolve, at a fifth of its price: every change of an inode pays it."""
-    return Stat(
-        st.st_mode,
-        st.st_nlink,
-        st.st_uid,
-        st.st_gid,
-        st.st_rdev,
-        st.st_size,
-        st.st_blksize,
-        st.st_blocks,
-        st.st_atime_ns,
-        st.st_mtime_ns,
-        st.st_ctime_ns,
-    )
 
 
 def _item(inode: Inode) -> Item:

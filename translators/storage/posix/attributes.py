@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat as mode_bits
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -23,6 +25,9 @@ from ....graph import (
     Target,
     fail,
 )
+from .. import permission
+from ..ranges import check_attributes
+from . import judging
 from .places import Found
 from .space import PosixSpace
 
@@ -45,12 +50,11 @@ class PosixAttributes(PosixSpace):
         return Done(Attributes(iatt, self._answers(call, iatt, slot.fd) if call.xdata else None))
 
     def access(self, call: Call, loc: Loc, mask: int) -> Done[Acknowledged]:
-        """By the caller's identity and the mode bits; ACLs are not consulted."""
+        """By the caller's identity, the mode bits and the access control list. EACCES."""
         if not 0 <= mask <= 7:
             raise fail(errno.EINVAL, mask)
         found = self._found(loc)
-        if mask & ~permitted(call, found.st):
-            raise fail(errno.EACCES, found.gfid.text)
+        permission.check_access(call, judging.seen(self.brick, found), mask)
         return Done(Acknowledged())
 
     def readlink(self, call: Call, loc: Loc, size: int) -> Done[Target]:
@@ -81,7 +85,10 @@ class PosixAttributes(PosixSpace):
 
     def setattr(self, call: Call, loc: Loc, new: NewAttributes) -> Done[Changed]:
         """The mode of a symlink and the ctime of anything cannot be set: they are passed over."""
+        check_attributes(new)
         found = self._found(loc)
+        if call.uid:
+            new = self._allowed(call, judging.seen(self.brick, found), new, opened=False)
         if new.size is not None:
             self.truncate(call, Loc(found.gfid), new.size)
         self._change(found.dir_fd, found.name, found.st, new)
@@ -95,22 +102,31 @@ class PosixAttributes(PosixSpace):
         if slot is None:
             found: Found | None = self._still_open(fd.gfid)
             return self.setattr(call, Loc(fd.gfid), new) if found is None else self._fsetattr(call, found, new)
+        check_attributes(new)
         pre = self._iatt_of(slot)
+        if call.uid:
+            new = self._allowed(call, judging.standing_at(self.brick, slot.fd), new, opened=True)
         if new.size is not None:
             self.ftruncate(call, fd, new.size)
         self._fchange(slot.fd, pre, new)
         return Done(Changed(pre, self._iatt_of(slot)) if call.attributes else Changed())
 
+    def _allowed(self, call: Call, object: judging.Seen, new: NewAttributes, opened: bool) -> NewAttributes:
+        return judging.attributes(self.brick, call, object, new, self.seams.clock.time_ns(), opened)
+
     def _fsetattr(self, call: Call, found: Found, new: NewAttributes) -> Done[Changed]:
+        check_attributes(new)
+        if call.uid:
+            new = self._allowed(call, judging.seen(self.brick, found), new, opened=True)
         self._change(found.dir_fd, found.name, found.st, new)
         st = self.disk.stat(found.name, dir_fd=found.dir_fd, follow_symlinks=False)
         return Done(Changed(found.iatt, Iatt(found.gfid, st, found.hidden)))
 
     def _change(self, dir_fd: int, name: bytes, st: os.stat_result, new: NewAttributes) -> None:
         """The owner before the mode, as a new owner takes away set-user-id."""
-        owner = _new_owner(st, new)
-        if owner is not None:
-            self.disk.chown(name, *owner, dir_fd=dir_fd, follow_symlinks=False)
+        with _no_news(st, new):
+            if new.uid is not None or new.gid is not None:
+                self.disk.chown(name, *_owner(st, new), dir_fd=dir_fd, follow_symlinks=False)
         if new.mode is not None and not mode_bits.S_ISLNK(st.st_mode):
             self.brick.chmod(dir_fd, name, new.mode & 0o7777)
         times = self._new_times(st, new)
@@ -119,9 +135,9 @@ class PosixAttributes(PosixSpace):
 
     def _fchange(self, descriptor: int, pre: Iatt, new: NewAttributes) -> None:
         st = self.disk.fstat(descriptor)
-        owner = _new_owner(st, new)
-        if owner is not None:
-            self.disk.fchown(descriptor, *owner)
+        with _no_news(st, new):
+            if new.uid is not None or new.gid is not None:
+                self.disk.fchown(descriptor, *_owner(st, new))
         if new.mode is not None:
             self.disk.fchmod(descriptor, new.mode & 0o7777)
         times = self._new_times(st, new)
@@ -137,20 +153,16 @@ class PosixAttributes(PosixSpace):
         return atime, mtime
 
 
-def _new_owner(st: os.stat_result, new: NewAttributes) -> tuple[int, int] | None:
-    """None where nothing would change: an ordinary user may not even say what is so already."""
-    uid = st.st_uid if new.uid is None else new.uid
-    gid = st.st_gid if new.gid is None else new.gid
-    return None if (uid, gid) == (st.st_uid, st.st_gid) else (uid, gid)
+def _owner(st: os.stat_result, new: NewAttributes) -> tuple[int, int]:
+    return st.st_uid if new.uid is None else new.uid, st.st_gid if new.gid is None else new.gid
 
 
-def permitted(call: Call, st: os.stat_result) -> int:
-    """What the caller may do by the mode bits: read 4, write 2, execute 1."""
-    mode = st.st_mode
-    if call.uid == 0:
-        return 7 if mode_bits.S_ISDIR(mode) or mode & 0o111 else 6
-    if call.uid == st.st_uid:
-        return mode >> 6 & 7
-    if st.st_gid == call.gid or st.st_gid in call.groups:
-        return mode >> 3 & 7
-    return mode & 7
+@contextmanager
+def _no_news(st: os.stat_result, new: NewAttributes) -> Iterator[None]:
+    """An ordinary user may not even say what is so already, of what it does not own: then nothing is to be done. (Said
+    of what it owns, it takes away set-user-id all the same.)"""
+    try:
+        yield
+    except PermissionError:
+        if _owner(st, new) != (st.st_uid, st.st_gid):
+            raise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import ExitStack, suppress
 
 import attrs
 
@@ -18,6 +18,7 @@ from .metadata import InodeMetadata
 from .owner import Owner
 from .places import Found, Where, itself, where
 from .reserve import Reserve
+from .settling import Unsettled
 
 UNLINKED = b"unlink"
 """Files without a name that are still open stand here, by gfid."""
@@ -26,6 +27,8 @@ LANDFILL = b"landfill"
 
 INODES_MAX = 1 << 16
 """How many inodes' gfids are remembered."""
+LEFT_MAX = 1 << 10
+"""How many objects without a name are kept in mind that could not be let go. More are left on a disk that is sick."""
 
 LINK_REFUSED = frozenset((errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
 _NO_ACL = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
@@ -54,6 +57,9 @@ class Brick:
     """How many open files each object has."""
     unlinked: set[Gfid] = attrs.field(factory=set, init=False)
     """Those of them that have no name left."""
+    unsettled: Unsettled = attrs.field(factory=Unsettled, init=False)
+    _left: dict[Gfid, Found] = attrs.field(factory=dict, init=False)
+    """Objects without a name of which something is left that the disk did not let go."""
     _gfids: dict[int, Gfid] = attrs.field(factory=dict, init=False)
     """By inode number, which may since be another object's: believed only of the inode that the gfid's handle pins."""
 
@@ -63,11 +69,13 @@ class Brick:
 
     def close(self) -> None:
         """Give the directory back; descriptors that callers hold are theirs to close first."""
-        self.directories.close()
-        self.metadata.close()
-        self.owner.release()
-        self.disk.close(self.fd)
-        self.disk.close(self.root_fd)
+        with ExitStack() as last:  # whatever of it fails
+            for close in (self.root_fd, self.fd):
+                last.callback(self.disk.close, close)
+            last.callback(self.owner.release)
+            last.callback(self.metadata.close)
+            last.callback(self.directories.close)
+            last.callback(self._let_go)
 
     # --- from a gfid to the object -----------------------------------------------------------------------------------
 
@@ -77,7 +85,7 @@ class Brick:
         if fd is not None:
             st = self.disk.fstat(fd)
             if st.st_nlink:
-                return Found(gfid, fd, itself(fd), st)
+                return Found(gfid, fd, itself(fd), st, readable=self.directories.readable(fd))
             self.directories.drop(gfid)  # removed behind our back
             raise fail(errno.ESTALE, gfid.text)
         handle = handle_name(gfid)
@@ -90,15 +98,19 @@ class Brick:
         if not is_symlink_alone(st):
             raise fail(errno.ESTALE, gfid.text)  # its last name was removed: only the handle is left
         fd = self.directory(gfid)
-        return Found(gfid, fd, itself(fd), self.disk.fstat(fd))
+        return Found(gfid, fd, itself(fd), self.disk.fstat(fd), readable=self.directories.readable(fd))
 
     def _find_without_handle(self, gfid: Gfid) -> Found:
         if gfid == NULL_GFID:
             raise fail(errno.EINVAL, "the null gfid")
-        place = self.metadata.place_of(gfid)
-        if place is not None and place[0] != gfid:
-            with suppress(FileNotFoundError):
-                found = self.at(place[0], self.directory(place[0]), place[1])
+        for parent, name in self.metadata.places_of(gfid):
+            if parent != gfid:
+                try:
+                    found = self.at(parent, self.directory(parent), name)
+                except OSError as error:
+                    if error.errno not in (errno.ENOENT, errno.ESTALE):
+                        raise
+                    continue
                 if found.gfid == gfid:
                     return found
         raise fail(errno.ESTALE, gfid.text)
@@ -154,16 +166,21 @@ class Brick:
         handle = self.handles.stat(gfid)
         if handle is not None and handle.st_ino == st.st_ino:
             found.gfid, found.hidden = gfid, 1
-            if len(self._gfids) == INODES_MAX:
-                self._gfids.clear()
-            self._gfids[st.st_ino] = gfid
+            self.learn(gfid, st)
         elif holds and (handle is None or not self._alive(gfid, handle)):
             if handle is not None:
                 self.handles.remove(gfid)
             self._give_handle(gfid, found)
+            self._handle_made(parent, gfid, found)
         elif handle is None and self._has_name_elsewhere(gfid, st):
             found.gfid = gfid
         return found
+
+    def learn(self, gfid: Gfid, st: os.stat_result) -> None:
+        """Remember whose inode this is; its handle pins it."""
+        if len(self._gfids) >= INODES_MAX:
+            self._gfids.clear()
+        self._gfids[st.st_ino] = gfid
 
     def look(self, parent: Gfid, dir_fd: int, name: bytes) -> Found | None:
         """The object at a name, None where there is none."""
@@ -174,12 +191,11 @@ class Brick:
 
     def _has_name_elsewhere(self, gfid: Gfid, st: os.stat_result) -> bool:
         """The sidecar knows one name of an object without a handle; this may be another one."""
-        place = self.metadata.place_of(gfid)
-        if place is None:
-            return False
-        with suppress(OSError):
-            other = self.disk.stat(place[1], dir_fd=self.directory(place[0]), follow_symlinks=False)
-            return (other.st_ino, other.st_dev) == (st.st_ino, st.st_dev)
+        for parent, name in self.metadata.places_of(gfid):
+            with suppress(OSError):
+                other = self.disk.stat(name, dir_fd=self.directory(parent), follow_symlinks=False)
+                if (other.st_ino, other.st_dev) == (st.st_ino, st.st_dev):
+                    return True
         return False
 
     def _alive(self, gfid: Gfid, handle: os.stat_result) -> bool:
@@ -199,6 +215,7 @@ class Brick:
         if known is not None and not known.st_nlink:
             self.directories.drop(gfid)
         self.handles.point(gfid, place)
+        self._handle_made(parent, gfid, found)
         self.metadata.after_rename(attrs.evolve(found, gfid=gfid), found.where, place, place)
         return True
 
@@ -214,12 +231,18 @@ class Brick:
         found.gfid, found.hidden = gfid, 1
         found.st = self.disk.stat(found.name, dir_fd=found.dir_fd, follow_symlinks=False)
 
+    def _handle_made(self, parent: Gfid, gfid: Gfid, found: Found) -> None:
+        """An object can be found by its gfid again; as long as it could not, a healer took it for gone."""
+        self.unsettled.named(parent, gfid)
+        self.relist(gfid, found.where)
+
     def adopt(self, found: Found, parent: Gfid, gfid: Gfid) -> bool:
         """Give an object found without a gfid the one asked for; False where another object bears it."""
         if not self.gfid_is_free(gfid):
             return False
         place = (parent, found.name)
         self.metadata.record(gfid, found.where, found.st, place)
+        self.unsettled.named(parent, gfid)
         if found.is_dir:
             self.handles.point(gfid, place)
             found.gfid = gfid
@@ -229,25 +252,44 @@ class Brick:
 
     def gfid_is_free(self, gfid: Gfid) -> bool:
         """Whether no object bears it. What a crash left of one that did, a handle or a row, is removed."""
-        if self.handles.stat(gfid) is None and self.metadata.place_of(gfid) is None:
+        if self._left:
+            self._let_go()
+        if self.handles.stat(gfid) is None and not self.metadata.places_of(gfid):
+            self._left.pop(gfid, None)
             return gfid not in self.unlinked
         try:
             self.find(gfid)
         except OSError as error:
             if error.errno != errno.ESTALE or gfid in self.opens:
                 raise
-            self.handles.remove(gfid)
-            self.metadata.forget(gfid)
+            self.disown(gfid)
             return True
         return False
 
     # --- objects that go ---------------------------------------------------------------------------------------------
 
     def bury(self, found: Found) -> None:
-        """The last name of an object is gone: let the rest go too, or later, if it is open."""
-        gfid = found.gfid
-        if gfid == NULL_GFID:
+        """The last name of an object is gone: let the rest go too, or later, if it is open.
+
+        There is no way back, so what a sick disk does not let go is kept in mind, and let go with the next.
+        """
+        if found.gfid == NULL_GFID:
             return
+        if self._left:
+            self._let_go()
+        try:
+            self._bury(found.gfid, found)
+        except OSError:
+            if len(self._left) < LEFT_MAX:
+                self._left[found.gfid] = found
+
+    def _let_go(self) -> None:
+        for gfid, found in list(self._left.items()):
+            with suppress(OSError):
+                self._bury(gfid, found)
+                del self._left[gfid]
+
+    def _bury(self, gfid: Gfid, found: Found) -> None:
         self.index.drop(INDEXES, gfid)
         if found.is_dir:
             self.directories.drop(gfid)
@@ -261,6 +303,14 @@ class Brick:
             if found.hidden:
                 self.handles.remove(gfid)
             self.metadata.forget(gfid)
+
+    def disown(self, gfid: Gfid) -> None:
+        """Remove what a crash has left of an object that is not there any more."""
+        self._left.pop(gfid, None)
+        self.index.drop(INDEXES, gfid)
+        self.directories.drop(gfid)
+        self.handles.remove(gfid)
+        self.metadata.forget(gfid)
 
     def opened(self, gfid: Gfid) -> None:
         self.opens[gfid] = self.opens.get(gfid, 0) + 1
@@ -289,8 +339,9 @@ class Brick:
 
     def inherits_acl(self, dir_fd: int) -> bool:
         """Whether new objects in a directory take an ACL from it: only the kernel can hand that on."""
+        at = dir_fd if self.directories.readable(dir_fd) else itself(dir_fd)
         try:
-            self.disk.getxattr(itself(dir_fd), "system.posix_acl_default")
+            self.disk.getxattr(at, "system.posix_acl_default")
         except OSError as error:
             if error.errno not in _NO_ACL:
                 raise
@@ -302,21 +353,31 @@ class Brick:
         indexes = marked(values)
         self.index.add(indexes, gfid)
         unsure: Iterable[str] = values
+        cleared: Collection[str] = ()
         try:
             with self.metadata.together():
                 for key, value in values.items():
                     self.metadata.set(gfid, at, key, value, flags)
-            unsure = [key for key, value in values.items() if index_of(key) not in indexes]
+            unsure = cleared = [key for key in values if index_of(key) not in indexes]
         finally:
-            self.unlist(gfid, at, unsure)
+            self.unlist(gfid, at, unsure, cleared)
 
-    def unlist(self, gfid: Gfid, at: Where, keys: Iterable[str]) -> None:
-        """After a change of these keys: leave each index in which no counter keeps the object."""
+    def unlist(self, gfid: Gfid, at: Where, keys: Iterable[str], cleared: Collection[str] = ()) -> None:
+        """After a change of these keys: leave each index in which no counter keeps the object. `cleared` are keys that
+        count nothing: they need not be read."""
         doubtful = {index for key in keys if (index := index_of(key)) and gfid in self.index.listed[index]}
         if doubtful:
-            counters = {key: self.metadata.get(gfid, at, key) for key in self.metadata.keys(gfid, at) if index_of(key)}
-            left = marked({key: value for key, value in counters.items() if value is not None})
-            self.index.drop(doubtful - left, gfid)
+            self.index.drop(doubtful - self._marks(gfid, at, doubtful, cleared), gfid)
+
+    def relist(self, gfid: Gfid, at: Where) -> None:
+        """Enter each index that it has to be in: a power loss may keep a mark, and not the entry."""
+        self.index.add(self._marks(gfid, at, INDEXES), gfid)
+
+    def _marks(self, gfid: Gfid, at: Where, indexes: Collection[str], but: Collection[str] = ()) -> set[str]:
+        """Which of these indexes its counters ask for, without regard to the keys `but`."""
+        keys = [key for key in self.metadata.keys(gfid, at) if key not in but and index_of(key) in indexes]
+        counters = {key: self.metadata.get(gfid, at, key) for key in keys}
+        return marked({key: value for key, value in counters.items() if value is not None})
 
 
 def unlinked_name(gfid: Gfid) -> bytes:

@@ -1,6 +1,6 @@
 """storage/posix: contents of files.
 
-What the page cache can answer is done at once; what has to wait for the disk goes to the blocking seam with a
+What the page cache can answer is done at once; what has to wait for the disk goes to the brick's own threads with a
 descriptor of its own, so that a release meanwhile does no harm.
 """
 
@@ -23,6 +23,7 @@ from ....graph import (
     Call,
     Changed,
     Checksums,
+    Coming,
     Data,
     Done,
     Fd,
@@ -34,8 +35,11 @@ from ....graph import (
     fail,
 )
 from ....graph.disk import Disk
+from ..ranges import OFFSET_MAX, check_offset
+from . import judging
 from .entries import OPEN_FLAGS, PosixEntries
 from .node import OpenDirectory, OpenFile
+from .places import READ_DIRECTORY
 
 R = TypeVar("R")
 
@@ -57,8 +61,10 @@ class PosixContents(PosixEntries):
     def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Done[Acknowledged]:
         self._check_unopened(fd)
         found = self._found(loc)
+        if call.uid:
+            judging.opening(self.brick, call, found, flags)
         if found.is_dir and not flags & WRITING:
-            descriptor = self.disk.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
+            descriptor = self.disk.open(found.name, READ_DIRECTORY, dir_fd=found.dir_fd)
             self._keep(fd, OpenDirectory(descriptor, found.gfid))
         else:
             self._keep(fd, self._open_file(call, found, flags & OPEN_FLAGS))
@@ -74,11 +80,13 @@ class PosixContents(PosixEntries):
             return self._read(call, slot, size, offset)
 
     def _read(self, call: Call, slot: OpenFile, size: int, offset: int) -> Awaitable[Data]:
-        disk = self.disk
-        if size < 0 or offset < 0:  # to preadv2, an offset of -1 is where the descriptor stands
+        if size < 0 or not 0 <= offset <= OFFSET_MAX:  # to preadv2, an offset of -1 is where the descriptor stands
             raise fail(errno.EINVAL, f"{size} bytes at {offset}")
         if size > READ_MAX:
             size = READ_MAX
+        if size > OFFSET_MAX - offset:
+            size = OFFSET_MAX - offset
+        disk = self.disk
         buffer = bytearray(size)
         try:
             count = disk.preadv(slot.fd, (buffer,), offset, self._cached_only)
@@ -92,22 +100,23 @@ class PosixContents(PosixEntries):
         if count == size and not call.attributes:
             return Done(Data(buffer))
         st = disk.fstat(slot.fd)
-        if count < 0 or (count < size and offset + count < st.st_size):  # not all of it is in memory
-            return self._elsewhere(slot, _read_cold, disk, slot.gfid, slot.hidden, size, offset)
-        del buffer[count:]
         end = offset + count >= st.st_size
+        if count < size:
+            if count < 0 or not end:  # not all of it is in memory
+                return self._elsewhere(slot, _read_cold, disk, slot.gfid, slot.hidden, size, offset)
+            del buffer[count:]
         return Done(Data(buffer, Iatt(slot.gfid, st, slot.hidden) if call.attributes else None, end))
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def writev(self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0) -> Awaitable[Written]:
+        check_offset(offset)
         slot = fd.slots.get(self)
         if slot is None:
             with self._anonymous(call, fd, os.O_WRONLY | (fd.flags | flags) & (os.O_APPEND | os.O_SYNC)) as slot:
-                return self._write(call, slot, data, offset)
-        return self._write(call, slot, data, offset)
-
-    def _write(self, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Awaitable[Written]:
+                return self.writev(call, Fd(fd.gfid, slots={self: slot}), data, offset)
+        if call.uid and len(data):
+            judging.before_write(self.brick, call, slot.fd)
         self.brick.reserve.written(call, len(data))
         if call.xdata:
             return self._write_and_answer(call, slot, data, offset)
@@ -172,7 +181,8 @@ class PosixContents(PosixEntries):
 
     def _synced(self, call: Call, slot: OpenFile | OpenDirectory, datasync: int) -> Awaitable[Changed]:
         beside = self.brick.metadata.sync_path()
-        return self._elsewhere(slot, _sync, self.disk, beside, slot.gfid, slot.hidden, datasync, call.attributes)
+        what = (slot.gfid, slot.hidden, datasync, call.attributes)
+        return self._with_handles(slot, _sync, self.disk, beside, *what)
 
     def fsyncdir(self, call: Call, fd: Fd, datasync: int = 0) -> Awaitable[Acknowledged]:
         slot = fd.slots.get(self)
@@ -182,13 +192,33 @@ class PosixContents(PosixEntries):
         return self._names_synced(slot)
 
     def _names_synced(self, slot: OpenFile | OpenDirectory) -> Awaitable[Acknowledged]:
-        return self._elsewhere(slot, _sync_names, self.disk, self.brick.metadata.sync_path())
+        return self._with_handles(slot, _sync_names, self.disk, self.brick.metadata.sync_path())
+
+    def _with_handles(self, slot: OpenFile | OpenDirectory, work: Callable[..., R], *args: object) -> Awaitable[R]:
+        """Sync something; of a directory, the handles of what it names too."""
+        brick = self.brick
+        pending = brick.unsettled.of(slot.gfid)
+        if pending is None:
+            return self._elsewhere(slot, work, *args)
+
+        def sync(descriptor: int) -> R:
+            pending.sync(brick.disk, brick.fd)
+            return work(descriptor, *args)
+
+        answer = self._elsewhere(slot, sync)
+        if isinstance(answer, Coming):
+            answer.when_settled(lambda: brick.unsettled.settled(pending))
+        else:
+            brick.unsettled.settled(pending)
+        return answer
 
     # --- questions ---------------------------------------------------------------------------------------------------
 
     def seek(self, call: Call, fd: Fd, offset: int, what: int) -> Done[Sought]:
         if what not in _SEEK:
             raise fail(errno.EINVAL, f"seek {what}")
+        if abs(offset) > OFFSET_MAX:
+            raise fail(errno.ENXIO, f"seek from {offset}")
         slot = fd.slots.get(self)
         if slot is not None:
             return Done(Sought(self.disk.lseek(slot.fd, offset, _SEEK[what])))
@@ -197,6 +227,7 @@ class PosixContents(PosixEntries):
 
     def rchecksum(self, call: Call, fd: Fd, offset: int, length: int) -> Awaitable[Checksums]:
         """EINVAL more than `READ_MAX` bytes."""
+        check_offset(offset)
         if not 0 <= length <= READ_MAX:
             raise fail(errno.EINVAL, f"{length} bytes")
         slot = fd.slots.get(self)
@@ -208,17 +239,22 @@ class PosixContents(PosixEntries):
     # --- what blocks -------------------------------------------------------------------------------------------------
 
     def _elsewhere(self, slot: OpenFile | OpenDirectory, work: Callable[..., R], *args: object) -> Awaitable[R]:
-        """Run `work(descriptor, ...)` at the blocking seam, on a descriptor that is closed with its end."""
-        disk = self.disk
-        own = disk.dup(slot.fd)
+        """Run `work(descriptor, ...)` on the brick's own threads, on a descriptor that is closed with its end; or at
+        once, where this is the brick's thread."""
+        if self._on_worker:
+            return Done(work(slot.fd, *args))
+        disk, worker = self.disk, self._worker
+        worker.check_room()
+        own, era = disk.dup(slot.fd), worker.era
 
         def run() -> R:
             try:
+                worker.check(era)
                 return work(own, *args)
             finally:
                 disk.close(own)
 
-        return self.seams.blocking.run(run)
+        return worker.run_anyway(run)
 
 
 def _read_cold(descriptor: int, disk: Disk, gfid: Gfid, hidden: int, size: int, offset: int) -> Data:

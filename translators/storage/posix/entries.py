@@ -6,7 +6,7 @@ import errno
 import os
 import stat as mode_bits
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import attrs
 
@@ -26,6 +26,8 @@ from ....graph import (
 )
 from ..heal_index import INDEX_OF_GFID
 from ..name_rules import check_name, requested_gfid
+from ..ranges import check_device
+from . import judging
 from .granting import insisting
 from .handles import handle_name
 from .landfill import throw_away
@@ -51,6 +53,8 @@ class PosixEntries(PosixNode):
         if not loc.name:
             return Done(self._lookup_gfid(call, loc.gfid))
         parent_fd = self._parent(loc)
+        if call.uid:
+            judging.search(brick, call, parent_fd)
         found = brick.at(loc.parent, parent_fd, loc.name)
         if found.gfid == NULL_GFID and not self._adopted(call, found, loc.parent):
             raise fail(errno.ENODATA, os.fsdecode(loc.name))
@@ -86,6 +90,7 @@ class PosixEntries(PosixNode):
         if kind in (mode_bits.S_IFDIR, mode_bits.S_IFLNK):
             raise fail(errno.EINVAL, os.fsdecode(loc.name))
         device = rdev if kind in (mode_bits.S_IFCHR, mode_bits.S_IFBLK) else 0
+        check_device(device)
 
         def build(dir_fd: int, name: bytes, mode: int) -> int:
             self.disk.mknod(name, kind | mode, device, dir_fd=dir_fd)
@@ -117,6 +122,8 @@ class PosixEntries(PosixNode):
         kept = flags & OPEN_FLAGS & ~os.O_TRUNC
         parent_fd = self._parent(loc)
         requested_gfid(call)
+        if call.uid:
+            judging.search(self.brick, call, parent_fd)
         existing = None if flags & os.O_EXCL else self.brick.look(loc.parent, parent_fd, loc.name)
         if existing is not None:
             return Done(self._open_existing(call, loc, existing, flags, fd))
@@ -124,9 +131,13 @@ class PosixEntries(PosixNode):
         def build(dir_fd: int, name: bytes, mode: int) -> int:
             return self.disk.open(name, kept | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
 
+        mode &= ~umask & 0o7777
+        if call.uid:
+            judging.make(self.brick, call, parent_fd, loc.name, mode_bits.S_IFREG)
+            mode = judging.made_mode(self.brick, call, parent_fd, mode)
         self.brick.reserve.check(call)
         pre = self._parent_iatt(call, loc.parent, parent_fd)
-        making = Making(self.brick, call, loc, parent_fd, mode_bits.S_IFREG, mode & ~umask & 0o7777, build)
+        making = Making(self.brick, call, loc, parent_fd, mode_bits.S_IFREG, mode, build)
         found = making.run()
         self._keep(fd, OpenFile(making.descriptor, found.gfid, kept, found.hidden))
         return Done(Made(found.iatt, pre, self._parent_iatt(call, loc.parent, self._parent(loc))))
@@ -134,6 +145,8 @@ class PosixEntries(PosixNode):
     def _open_existing(self, call: Call, loc: Loc, found: Found, flags: int, fd: Fd) -> Made:
         if found.gfid == NULL_GFID and not self._adopted(call, found, loc.parent):
             raise fail(errno.ENODATA, os.fsdecode(loc.name))
+        if call.uid:
+            judging.opening(self.brick, call, found, flags)
         self._keep(fd, self._open_file(call, found, flags & OPEN_FLAGS))
         now = self.brick.at(loc.parent, self._parent(loc), loc.name)
         parent = self._parent_iatt(call, loc.parent, self._parent(loc))
@@ -142,6 +155,10 @@ class PosixEntries(PosixNode):
     def _make(self, call: Call, loc: Loc, kind: int, mode: int, build: Build) -> Made:
         self.brick.reserve.check(call)
         parent_fd = self._parent(loc)
+        if call.uid:
+            judging.make(self.brick, call, parent_fd, loc.name, kind)
+            if kind != mode_bits.S_IFDIR:
+                mode = judging.made_mode(self.brick, call, parent_fd, mode)
         pre = self._parent_iatt(call, loc.parent, parent_fd)
         found = Making(self.brick, call, loc, parent_fd, kind, mode, build).run()
         return Made(found.iatt, pre, self._parent_iatt(call, loc.parent, parent_fd))
@@ -150,13 +167,16 @@ class PosixEntries(PosixNode):
     def link(self, call: Call, old: Loc, new: Loc) -> Done[Made]:
         brick = self.brick
         found = self._found(old)
+        parent_fd = self._parent(new)
+        if call.uid:
+            judging.link(brick, call, found, parent_fd, new.name)
         if found.is_dir:
             raise fail(errno.EPERM, old.gfid.text)
-        parent_fd = self._parent(new)
         pre = self._parent_iatt(call, new.parent, parent_fd)
         self.disk.link(found.name, new.name, src_dir_fd=found.dir_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
         if found.gfid != NULL_GFID:
             brick.metadata.linked(where(parent_fd, new.name), (new.parent, new.name))
+            brick.unsettled.named(new.parent, found.gfid)
         made = brick.at(new.parent, parent_fd, new.name)
         return Done(Made(made.iatt, pre, self._parent_iatt(call, new.parent, parent_fd)))
 
@@ -165,10 +185,8 @@ class PosixEntries(PosixNode):
     @insisting
     def unlink(self, call: Call, loc: Loc, xflags: int = 0) -> Done[Removed]:
         if loc.parent in INDEX_OF_GFID:
-            return Done(self._unlist(loc))
-        brick = self.brick
-        parent_fd = self._parent(loc)
-        found = brick.at(loc.parent, parent_fd, loc.name)
+            return Done(self._unlist(call, loc))
+        found, parent_fd = self._victim(call, loc)
         if found.is_dir:
             raise fail(errno.EISDIR, os.fsdecode(loc.name))
         pre = self._parent_iatt(call, loc.parent, parent_fd)
@@ -177,6 +195,16 @@ class PosixEntries(PosixNode):
         xdata = {"get-link-count": found.names_left} if call.asked("get-link-count") is not None else None
         return Done(Removed(pre, self._parent_iatt(call, loc.parent, parent_fd), xdata))
 
+    def _victim(self, call: Call, loc: Loc) -> tuple[Found, int]:
+        """What the caller may remove, and the open directory that it is in. ENOENT EACCES EPERM."""
+        parent_fd = self._parent(loc)
+        if call.uid:
+            judging.search(self.brick, call, parent_fd)
+        found = self.brick.at(loc.parent, parent_fd, loc.name)
+        if call.uid:
+            judging.remove(self.brick, call, parent_fd, found)
+        return found, parent_fd
+
     def _name_gone(self, found: Found, loc: Loc) -> None:
         """One name of an object that is no directory was removed, or replaced."""
         if found.names_left <= 1:
@@ -184,8 +212,10 @@ class PosixEntries(PosixNode):
         elif found.hidden:
             self.brick.metadata.unlinked(where(self.brick.fd, handle_name(found.gfid)), (loc.parent, loc.name))
 
-    def _unlist(self, loc: Loc) -> Removed:
+    def _unlist(self, call: Call, loc: Loc) -> Removed:
         """Drop a stale entry of a heal index. An object that still bears marks is listed at its next xattrop."""
+        if call.uid and not judging.free(self.brick, call):
+            raise fail(errno.EACCES, os.fsdecode(loc.name))
         index = self.brick.index
         try:
             gfid = Gfid.from_text(os.fsdecode(loc.name))
@@ -200,12 +230,13 @@ class PosixEntries(PosixNode):
     def rmdir(self, call: Call, loc: Loc, xflags: int = 0) -> Done[Removed]:
         """xflags 1: with everything in it."""
         brick = self.brick
-        parent_fd = self._parent(loc)
-        found = brick.at(loc.parent, parent_fd, loc.name)
+        found, parent_fd = self._victim(call, loc)
         if not found.is_dir:
             raise fail(errno.ENOTDIR, os.fsdecode(loc.name))
         pre = self._parent_iatt(call, loc.parent, parent_fd)
         if xflags & RMDIR_TREE:
+            if call.uid and not judging.free(brick, call):
+                raise fail(errno.EPERM, os.fsdecode(loc.name))  # it would take what is others'
             throw_away(brick, found)
         else:
             with _enotempty(loc):
@@ -219,21 +250,21 @@ class PosixEntries(PosixNode):
     def rename(self, call: Call, old: Loc, new: Loc) -> Done[Renamed]:
         brick = self.brick
         old_fd, new_fd = self._parent(old), self._parent(new)
+        if call.uid:
+            judging.search(brick, call, old_fd)
+            judging.search(brick, call, new_fd)
         source = brick.at(old.parent, old_fd, old.name)
         target = brick.look(new.parent, new_fd, new.name)
         pre_old = self._parent_iatt(call, old.parent, old_fd)
         pre_new = self._parent_iatt(call, new.parent, new_fd)
         if target is None or target.st.st_ino != source.st.st_ino:  # two names of one file: nothing to do
-            self._move(source, new_fd, old, new)
-            if target is not None:
-                if target.is_dir:
-                    brick.bury(target)
-                else:
-                    self._name_gone(target, new)
-        moved = brick.at(new.parent, new_fd, new.name)
+            if call.uid:
+                judging.rename(brick, call, source, (old_fd, new_fd), target)
+            self._move(source, target, new_fd, old, new)
+        st = self.disk.stat(new.name, dir_fd=new_fd, follow_symlinks=False)
         return Done(
             Renamed(
-                moved.iatt,
+                Iatt(source.gfid, st, source.hidden),
                 pre_old,
                 self._parent_iatt(call, old.parent, old_fd),
                 pre_new,
@@ -241,25 +272,41 @@ class PosixEntries(PosixNode):
             )
         )
 
-    def _move(self, source: Found, new_fd: int, old: Loc, new: Loc) -> None:
+    def _move(self, source: Found, target: Found | None, new_fd: int, old: Loc, new: Loc) -> None:
         """The handle of a directory is ready before the rename and put into force after it: a rename that fails
-        changes nothing, and a crash in between is mended by the next lookup of the name."""
+        changes nothing, and a crash in between is mended by the next lookup of the name. After it there is no way back:
+        all that follows is done, though one of it fails."""
         brick, place = self.brick, (new.parent, new.name)
         staged = brick.handles.stage(source.gfid, place) if source.is_dir and source.gfid != NULL_GFID else None
-        brick.metadata.before_rename(source, place)
         try:
+            brick.metadata.before_rename(source, place)
             with _enotempty(new):
                 self.disk.rename(old.name, new.name, src_dir_fd=source.dir_fd, dst_dir_fd=new_fd)
         except OSError:
-            brick.metadata.rename_failed(source)
             if staged is not None:
-                self.disk.unlink(staged, dir_fd=brick.fd)
+                with suppress(OSError):
+                    self.disk.unlink(staged, dir_fd=brick.fd)
+            brick.metadata.rename_failed(source)
             raise
-        if staged is not None:
-            brick.handles.commit(source.gfid, staged)
-        if source.gfid != NULL_GFID:
-            at = where(brick.fd, handle_name(source.gfid))
-            brick.metadata.after_rename(source, at, (old.parent, old.name), place)
+        try:
+            if target is not None:
+                self._replaced(target, new)
+        finally:
+            try:
+                if staged is not None:
+                    brick.handles.commit(source.gfid, staged)
+            finally:
+                if source.gfid != NULL_GFID:
+                    for parent in {old.parent, new.parent}:
+                        brick.unsettled.named(parent, source.gfid)
+                    at = where(brick.fd, handle_name(source.gfid))
+                    brick.metadata.after_rename(source, at, (old.parent, old.name), place)
+
+    def _replaced(self, target: Found, loc: Loc) -> None:
+        if target.is_dir:
+            self.brick.bury(target)
+        else:
+            self._name_gone(target, loc)
 
     # --- parents -----------------------------------------------------------------------------------------------------
 

@@ -18,10 +18,12 @@ import attrs
 from ....graph import ROOT_GFID, Gfid, fail
 from ....graph.disk import Disk
 from ..name_rules import check_name
-from .places import Place
+from .places import READ_DIRECTORY, Place
 
 NEW = b"volgraph.new"
 """What is being made stands here until it is whole; leftovers of a crash are removed at the next start."""
+STAGED = b".handle"
+"""So ends the name of a handle there."""
 
 DIRECTORIES_MAX = 256
 """How many directories are kept open."""
@@ -59,8 +61,12 @@ class Handles:
 
     def place(self, gfid: Gfid) -> Place | None:
         """What the handle of a directory says: its parent and name. None where it is no such handle."""
+        return self.place_in(handle_name(gfid))
+
+    def place_in(self, path: bytes) -> Place | None:
+        """What a handle says that stands, or is staged, there."""
         try:
-            target = self.disk.readlink(handle_name(gfid), dir_fd=self.fd)
+            target = self.disk.readlink(path, dir_fd=self.fd)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EINVAL):
                 raise
@@ -100,7 +106,7 @@ class Handles:
     def stage(self, gfid: Gfid, place: Place) -> bytes:
         """Make a directory's handle aside; `commit` puts it into force without a moment in which there is none."""
         self.prepare(gfid)
-        staged = NEW + b"/" + gfid.text.encode() + b".handle"
+        staged = NEW + b"/" + gfid.text.encode() + STAGED
         with suppress(FileNotFoundError):
             self.disk.unlink(staged, dir_fd=self.fd)
         self.disk.symlink(_target(place), staged, dir_fd=self.fd)
@@ -126,12 +132,17 @@ class Handles:
 class Directories:
     """Open directories by gfid. The least recently used is closed beyond `DIRECTORIES_MAX`; the root stays open.
 
-    They are opened with O_PATH: enough to reach the names in them, whatever their mode.
+    One that may not be read is opened with O_PATH: enough to reach the names in it, whatever its mode.
     """
 
     disk: Disk
     root_fd: int
     _open: OrderedDict[Gfid, int] = attrs.field(factory=OrderedDict, init=False)
+    _unreadable: set[int] = attrs.field(factory=set, init=False)
+
+    def readable(self, fd: int) -> bool:
+        """Can its extended attributes be reached by the descriptor? By a path they cost several times as much."""
+        return fd not in self._unreadable
 
     def known(self, gfid: Gfid) -> int | None:
         """Its descriptor if it is open: good until the next but one directory is added."""
@@ -173,7 +184,7 @@ class Directories:
         fd = start
         try:
             for name in reversed(names):
-                below = self.disk.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+                below = self._open_below(fd, name)
                 if fd != start:
                     self.disk.close(fd)
                 fd = below
@@ -183,6 +194,16 @@ class Directories:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 raise fail(errno.ESTALE, gfid.text) from error
             raise
+        return fd
+
+    def _open_below(self, above: int, name: bytes) -> int:
+        try:
+            fd = self.disk.open(name, READ_DIRECTORY, dir_fd=above)
+        except PermissionError:
+            fd = self.disk.open(name, READ_DIRECTORY | os.O_PATH, dir_fd=above)
+            self._unreadable.add(fd)
+        else:
+            self._unreadable.discard(fd)
         return fd
 
 

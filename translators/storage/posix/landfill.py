@@ -23,6 +23,7 @@ def purge(brick: Brick) -> None:
     landfill = brick.disk.open(LANDFILL, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=brick.fd)
     try:
         while names := brick.disk.listdir(landfill):
+            brick.disk.fsync(landfill)  # a power loss must not bring a tree back of which parts are gone
             for name in names:
                 _purge_one(brick, landfill, os.fsencode(name))
     finally:

@@ -24,8 +24,10 @@ from ....graph import (
 )
 from ..heal_index import INDEX_OF_GFID
 from ..name_rules import RESERVED_IN_ROOT
+from . import judging
 from .granting import insisting
 from .node import OpenDirectory
+from .places import READ_DIRECTORY
 from .xattrs import PosixXattrs
 
 LISTING_BYTES_MAX = 1 << 20
@@ -48,37 +50,44 @@ class PosixListing(PosixXattrs):
     @insisting
     def opendir(self, call: Call, loc: Loc, fd: Fd) -> Done[Acknowledged]:
         self._check_unopened(fd)
-        self._keep(fd, self._open_directory(loc))
+        self._keep(fd, self._open_directory(call, loc))
         return Done(Acknowledged())
 
-    def _open_directory(self, loc: Loc) -> OpenDirectory:
+    def _open_directory(self, call: Call, loc: Loc, anonymous: bool = False) -> OpenDirectory:
+        """ENOTDIR EACCES."""
         index = INDEX_OF_GFID.get(loc.gfid)
         if index is not None:
+            if call.uid and not judging.free(self.brick, call):
+                raise fail(errno.EACCES, loc.gfid.text)
             return OpenDirectory(self.disk.dup(self.brick.fd), loc.gfid, index=index)
         found = self._found(loc)
         if not found.is_dir:
             raise fail(errno.ENOTDIR, found.gfid.text)
-        descriptor = self.disk.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
+        if call.uid:
+            (judging.anonymous if anonymous else judging.opening)(self.brick, call, found, os.O_RDONLY)
+        descriptor = self.disk.open(found.name, READ_DIRECTORY, dir_fd=found.dir_fd)
         return OpenDirectory(descriptor, found.gfid)
 
     @insisting
     def readdir(self, call: Call, fd: Fd, size: int, offset: int) -> Done[Entries]:
-        with self._directory(fd) as slot:
+        with self._directory(call, fd) as slot:
             return Done(self._list(slot, size, offset, ENTRY_BYTES, self._entry))
 
     @insisting
     def readdirp(self, call: Call, fd: Fd, size: int, offset: int) -> Done[Entries]:
-        """An object put into the brick from outside, that no lookup has given a gfid yet, comes without iatt."""
+        """An object put into the brick from outside, that no lookup has given a gfid yet, comes without iatt; so do
+        all of a directory that the caller may not search."""
 
         def full(slot: OpenDirectory, name: bytes, kind: int, number: int) -> Entry | None:
             return self._full_entry(call, slot, name, number)
 
-        with self._directory(fd) as slot:
-            build = self._entry if slot.index else full
+        with self._directory(call, fd) as slot:
+            names_alone = slot.index or (call.uid and not judging.may_search(self.brick, call, slot.fd))
+            build = self._entry if names_alone else full
             return Done(self._list(slot, size, offset, ENTRY_BYTES_WITH_IATT, build))
 
     @contextmanager
-    def _directory(self, fd: Fd) -> Iterator[OpenDirectory]:
+    def _directory(self, call: Call, fd: Fd) -> Iterator[OpenDirectory]:
         slot = fd.slots.get(self)
         if slot is not None:
             if not isinstance(slot, OpenDirectory):
@@ -87,7 +96,7 @@ class PosixListing(PosixXattrs):
                 raise fail(errno.EBADF, fd.gfid.text)
             yield slot
             return
-        slot = self._open_directory(Loc(fd.gfid))
+        slot = self._open_directory(call, Loc(fd.gfid), anonymous=True)
         try:
             yield slot
         finally:
@@ -141,6 +150,10 @@ class PosixListing(PosixXattrs):
             found = self.brick.at(slot.gfid, slot.fd, name)
         except FileNotFoundError:
             return None
+        except PermissionError:  # the directory may be read and not searched
+            if call.pid < 0:
+                raise
+            return Entry(name, number)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise

@@ -9,6 +9,8 @@ import attrs
 from ....graph import (
     Acknowledged,
     Call,
+    Coming,
+    Done,
     EntryLockCommand,
     Fd,
     Flock,
@@ -26,7 +28,13 @@ class PosixLocking(PosixListing):
     """See `Posix`."""
 
     def lk(self, call: Call, fd: Fd, command: LockCommand, flock: Flock) -> Awaitable[Locked]:
-        return self.locks.lk(call, self._open_gfid(fd), command, flock)
+        return self._lk_on(self._open_gfid(fd), call, fd, command, flock)
+
+    def _lk_on(
+        self, gfid: Gfid, call: Call, fd: Fd, command: LockCommand, flock: Flock
+    ) -> Done[Locked] | Coming[Locked]:
+        slot = fd.slots.get(self)
+        return self._lk_through(call, fd, None if slot is None else slot.flags, gfid, command, flock)
 
     def inodelk(self, call: Call, domain: str, loc: Loc, command: LockCommand, flock: Flock) -> Awaitable[Acknowledged]:
         gfid = loc.gfid if flock.type == LockType.UNLOCK else self._found(loc).gfid

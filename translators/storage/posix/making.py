@@ -58,14 +58,19 @@ class Making:
             raise fail(errno.EEXIST, self.gfid.text)
         self._keeps_group = bool(brick.disk.fstat(self.parent_fd).st_mode & mode_bits.S_ISGID)
         self._keeps_mode = brick.inherits_acl(self.parent_fd)
+        brick.unsettled.named(loc.parent, self.gfid)
         try:
             if self._keeps_group or self._keeps_mode or not self._can_be_moved():
                 self._make_in_place()
-            elif self.kind == mode_bits.S_IFDIR:
+                return brick.at(loc.parent, self.parent_fd, loc.name)
+            if self.kind == mode_bits.S_IFDIR:
                 self._make_directory()
-            else:
-                self._make_by_handle()
-            return brick.at(loc.parent, self.parent_fd, loc.name)
+                st = brick.disk.stat(loc.name, dir_fd=self.parent_fd, follow_symlinks=False)
+                return Found(self.gfid, self.parent_fd, loc.name, st)
+            self._make_by_handle()
+            st = self._look(brick.fd, handle_name(self.gfid))
+            brick.learn(self.gfid, st)
+            return Found(self.gfid, self.parent_fd, loc.name, st, hidden=1)
         except BaseException:
             if self.descriptor >= 0:
                 brick.disk.close(self.descriptor)
@@ -125,12 +130,12 @@ class Making:
     def _dress(self, dir_fd: int, name: bytes) -> None:
         """Owner, mode, gfid and attributes."""
         brick, call = self.brick, self.call
-        st = brick.disk.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        st = self._look(dir_fd, name)
         if brick.privileged:
             gid = st.st_gid if self._keeps_group else call.gid
             if (st.st_uid, st.st_gid) != (call.uid, gid):
                 brick.disk.chown(name, call.uid, gid, dir_fd=dir_fd, follow_symlinks=False)
-                st = brick.disk.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+                st = self._look(dir_fd, name)
         if self.kind != mode_bits.S_IFLNK and not self._keeps_mode:
             mode = self.mode | (st.st_mode & mode_bits.S_ISGID if self._keeps_group else 0)
             if mode_bits.S_IMODE(st.st_mode) != mode:
@@ -139,6 +144,12 @@ class Making:
         brick.metadata.record(self.gfid, at, st, (self.loc.parent, self.loc.name))
         if self.xattrs:
             brick.set_xattrs(self.gfid, at, self.xattrs)
+
+    def _look(self, dir_fd: int, name: bytes) -> os.stat_result:
+        """At the object on its way."""
+        if self.descriptor >= 0:
+            return self.brick.disk.fstat(self.descriptor)
+        return self.brick.disk.stat(name, dir_fd=dir_fd, follow_symlinks=False)
 
     def _undo(self, remove: Callable[[], None]) -> None:
         with suppress(OSError):

@@ -15,7 +15,7 @@ import attrs
 from ....graph import Gfid
 from ....graph.disk import Disk
 from ..name_rules import is_bookkeeping
-from .places import Found, Place, Where
+from .places import NOWHERE, Found, Place, Where
 
 try:
     import xxhash
@@ -51,9 +51,17 @@ class InodeMetadata:
     def forget(self, gfid: Gfid) -> None:
         """The object is gone."""
 
-    def place_of(self, gfid: Gfid) -> Place | None:
-        """Where an object stands that has no handle on disk."""
-        return None
+    def restore(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place = NOWHERE) -> None:
+        """Its handle says that this object has the gfid: see that it says so itself. After a power loss only what is
+        kept apart from the object can have lost that."""
+
+    def gfids(self, after: Gfid, most: int) -> list[Gfid]:
+        """So many gfids that something is kept of apart from the objects, in their order."""
+        return []
+
+    def places_of(self, gfid: Gfid) -> list[Place]:
+        """Where an object may stand that has no handle on disk."""
+        return []
 
     # --- names that change -------------------------------------------------------------------------------------------
 

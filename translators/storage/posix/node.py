@@ -1,4 +1,4 @@
-"""What all fops of storage/posix share: options, start and stop, open files, and the answers to xdata keys."""
+"""What all fops of storage/posix share: open files, and the answers to xdata keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 
@@ -14,77 +14,25 @@ from ....graph import (
     NULL_GFID,
     ROOT_GFID,
     Call,
-    ChildDown,
-    ChildUp,
-    Event,
     Fd,
     Gfid,
     Iatt,
     Loc,
-    ParentUp,
-    State,
-    Translator,
     Xdata,
     fail,
-    option,
 )
-from ....graph.disk import Disk
-from ....graph.options import Share, one_of, path, uuid
 from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
-from ..leaf import Leaf, is_pattern, matching
+from ..leaf import is_pattern, matching
 from ..name_rules import XATTR_NAMESPACES, check_name, is_bookkeeping
+from . import judging
 from .brick import Brick, unlinked_name
 from .granting import insisting
-from .opening import open_brick
-from .places import Found, Place, Where
-from .reserve import Reserve, percent_or_size
+from .life import PosixLife
+from .places import READ_DIRECTORY, Found, Place, Where
 
 CONTENT_MAX = 1 << 20
 """The largest file that a lookup hands over whole (`glusterfs.content`)."""
 SUSPECT_KEY = "volgraph.suspect"
-
-IGNORED_OPTIONS = frozenset(
-    (
-        "background-unlink",
-        "batch-fsync-*",
-        "brick-gid",
-        "brick-uid",
-        "create-*mask",
-        "ctime",
-        "export-statfs-size",
-        "force-*-mode",
-        "gfid2path*",
-        "glusterd-uuid",
-        "health-check-*",
-        "hostname",
-        "inode-lru-limit",
-        "janitor-sleep-duration",
-        "linux-aio",
-        "linux-io_uring",
-        "mandate-attribute",
-        "max-hardlinks",
-        "node-uuid-pathinfo",
-        "o-direct",
-        "shared-brick-count",
-        "span-devices",
-        "update-link-count-parent",
-    )
-)
-
-_GONE = frozenset(
-    (
-        errno.ENODATA,  # nor is the volume-id: an empty mount point
-        errno.ENOENT,
-        errno.EIO,
-        errno.ENODEV,
-        errno.ENXIO,
-        errno.EROFS,  # a disk with errors, which the kernel lets nobody write to any more
-        errno.ESTALE,
-        errno.ENOTCONN,
-        errno.ETIMEDOUT,
-    )
-)
-"""A directory that is not there, on a disk or file system that may come back: the rest of a cluster goes on."""
 
 
 @attrs.define(eq=False)
@@ -110,87 +58,10 @@ class OpenDirectory:
 
 
 @attrs.define(eq=False)
-class PosixNode(Leaf):
+class PosixNode(PosixLife):
     """See `Posix`."""
 
-    directory: str = option(path, help="the brick: a directory of its own on a local file system")
-    metadata: str = option(
-        one_of("auto", "xattr", "sidecar"),
-        default="auto",
-        help="where gfids and trusted.* attributes are kept: on the files, as GlusterFS does, or (sidecar) in a"
-        " database beside them, which needs no root; auto: as the brick always has, else what works here",
-    )
-    reserve: Share = option(  # noqa: RUF009 (an attrs field)
-        percent_or_size,
-        default=Share(percent=1.0),
-        help="how much of the disk is to stay free, in percent or as a size: below it what takes space is refused with"
-        " ENOSPC, but for healing; 0: nothing",
-    )
-    volume_id: str | None = option(
-        uuid,
-        default=None,
-        help="what trusted.glusterfs.volume-id of the directory must be: a brick whose disk is not mounted, or is"
-        " another one's, does not start",
-    )
-
-    suspect: bool = attrs.field(init=False, default=False, repr=False)
-    """The machine went down while the brick was in use: what was not fsynced may be lost."""
-    disk: Disk = attrs.field(init=False, repr=False)
-    _brick: Brick | None = attrs.field(init=False, default=None, repr=False)
-    _absent: str = attrs.field(init=False, default="not started", repr=False)
     _open_slots: set[OpenFile | OpenDirectory] = attrs.field(init=False, factory=set, repr=False)
-
-    ignored_options: ClassVar[frozenset[str]] = IGNORED_OPTIONS
-
-    # --- life --------------------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Take the directory. A missing one is a down child below a cluster translator, else FileNotFoundError.
-        EBUSY another process has it; EINVAL its metadata are kept otherwise."""
-        self.disk = self.seams.blocking.disk
-        try:
-            self._brick = open_brick(self.disk, self.directory, self.metadata, self.volume_id, self.seams.new_gfid)
-        except OSError as error:
-            if error.errno not in _GONE or not self._in_cluster():
-                if isinstance(error.filename, bytes):  # a name in the brick, which says nothing alone
-                    error.filename = f"brick {self.directory}: {os.fsdecode(error.filename)}"
-                raise
-            self._absent = f"{self.directory}: {error.filename if error.errno == errno.ENODATA else error.strerror}"
-            return
-        brick = self._brick
-        brick.reserve = Reserve(self.disk, self.seams.clock, brick.root_fd, self.reserve, brick.privileged)
-        self.suspect = self._brick.owner.suspect
-
-    async def stop(self) -> None:
-        if self._brick is not None:
-            for slot in list(self._open_slots):
-                self._close(slot)
-            brick, self._brick, self._absent = self._brick, None, "stopped"
-            self.locks.close()
-            brick.close()
-
-    def notify(self, event: Event) -> None:
-        if isinstance(event, ParentUp) and self.state is State.UNKNOWN:
-            self.rise(ChildUp(self) if self._brick is not None else ChildDown(self, self._absent))
-
-    def _in_cluster(self) -> bool:
-        """Whether some node above has other nodes below it too, so that it can go on without this one."""
-        above, seen = list(self.parents), set[Translator]()
-        while above:
-            node = above.pop()
-            if len(node.below) > 1:
-                return True
-            if node not in seen:
-                seen.add(node)
-                above += node.parents
-        return False
-
-    @property
-    def brick(self) -> Brick:
-        """The open brick. ENOTCONN there is none."""
-        if self._brick is None:
-            raise fail(errno.ENOTCONN, f"{self.name}: {self._absent}")
-        return self._brick
 
     # --- what a fop acts on ------------------------------------------------------------------------------------------
 
@@ -218,24 +89,46 @@ class PosixNode(Leaf):
         return fd.gfid if slot is None else slot.gfid
 
     def release(self, fd: Fd) -> None:
+        self._unlock_through(fd)
+        if not self._on_worker or self._opened is None:
+            self._release(fd)
+        elif not self._worker.closed:  # else all are closed together
+            self._worker.run_anyway(self._release, fd)  # after an open of it that is still on its way
+
+    def _release(self, fd: Fd) -> None:
         slot = fd.slots.pop(self, None)
         if slot is not None and slot in self._open_slots:
-            self._close(slot)
+            assert self._opened is not None
+            self._close(slot, self._opened)
 
-    def _close(self, slot: OpenFile | OpenDirectory) -> None:
+    def _close_all(self, brick: Brick) -> None:
+        for slot in list(self._open_slots):
+            self._close(slot, brick)
+
+    def _close(self, slot: OpenFile | OpenDirectory, brick: Brick) -> None:
+        """A brick that is down closes files too. What fails is told to nobody: flush and fsync were the time for it,
+        and what is left of a file without a name goes at the next start."""
         self._open_slots.discard(slot)
         descriptor, slot.fd = slot.fd, -1
-        if descriptor >= 0:
-            self.disk.close(descriptor)
-        if isinstance(slot, OpenFile):
-            self.brick.closed(slot.gfid)
+        try:
+            if descriptor >= 0:
+                self._real_disk.close(descriptor)
+        except OSError:
+            pass
+        try:
+            if isinstance(slot, OpenFile):
+                brick.closed(slot.gfid)
+        except OSError:
+            pass
 
     @contextmanager
     def _anonymous(self, call: Call, fd: Fd, flags: int) -> Iterator[OpenFile]:
         """An fd that was never opened here: the object is opened by its gfid for the one fop."""
         found = self._still_open(fd.gfid) or self.brick.find(fd.gfid)
+        if call.uid:
+            judging.anonymous(self.brick, call, found, flags)
         if found.is_dir and not flags & (os.O_WRONLY | os.O_RDWR):
-            descriptor = self.disk.open(found.name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.dir_fd)
+            descriptor = self.disk.open(found.name, READ_DIRECTORY, dir_fd=found.dir_fd)
             slot = OpenFile(descriptor, fd.gfid, flags)
         else:
             slot = self._open_file(call, found, flags)
@@ -263,6 +156,8 @@ class PosixNode(Leaf):
             code = errno.EISDIR if found.is_dir else errno.ELOOP if found.is_symlink else errno.ENXIO
             raise fail(code, found.gfid.text)
         descriptor = self.disk.open(found.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=found.dir_fd)
+        if call.uid and flags & os.O_TRUNC:
+            judging.before_write(self.brick, call, descriptor)
         return OpenFile(descriptor, found.gfid, flags, found.hidden)
 
     # --- xdata -------------------------------------------------------------------------------------------------------
@@ -277,11 +172,12 @@ class PosixNode(Leaf):
         answers: dict[str, Any] = {}
         for key, value in asked.items():
             if key.startswith(XATTR_NAMESPACES):
-                answers.update(self._xattrs_like(gfid, at, key))
+                answers.update(self._xattrs_like(call, gfid, at, key))
             elif key == "list-xattr":
-                answers.update(brick.metadata.all(gfid, at))
+                answers.update(judging.shown(brick, call, at, brick.metadata.all(gfid, at)))
             elif key == "glusterfs.content":
-                if iatt.is_file and isinstance(value, int) and iatt.size <= min(value, CONTENT_MAX):
+                wanted = iatt.is_file and isinstance(value, int) and iatt.size <= min(value, CONTENT_MAX)
+                if wanted and judging.may_read(brick, call, at):
                     answers[key] = self._content(gfid, iatt.size)
             elif key == COUNT_KEY and value == COUNT_VALUE:
                 answers[key] = len(brick.index.listed[XATTROP])
@@ -293,12 +189,12 @@ class PosixNode(Leaf):
             answers[SUSPECT_KEY] = 1
         return answers or None
 
-    def _xattrs_like(self, gfid: Gfid, at: Where, key: str) -> dict[str, bytes]:
-        metadata = self.brick.metadata
+    def _xattrs_like(self, call: Call, gfid: Gfid, at: Where, key: str) -> dict[str, bytes]:
+        brick = self.brick
         if is_pattern(key):
-            return matching(metadata.all(gfid, at), key)
-        value = None if is_bookkeeping(key) else metadata.get(gfid, at, key)
-        return {} if value is None else {key: value}
+            return judging.shown(brick, call, at, matching(brick.metadata.all(gfid, at), key))
+        value = None if is_bookkeeping(key) else brick.metadata.get(gfid, at, key)
+        return {} if value is None else judging.shown(brick, call, at, {key: value}, by_name=True)
 
     def _content(self, gfid: Gfid, size: int) -> bytes:
         with self._anonymous(Call(), Fd(gfid), os.O_RDONLY) as slot:

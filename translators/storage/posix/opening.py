@@ -12,14 +12,14 @@ from ....graph import ROOT_GFID, Gfid, fail
 from ....graph.disk import Disk
 from ..name_rules import RESERVED_IN_ROOT, VOLUME_ID_KEY
 from . import sidecar
-from .brick import LANDFILL, UNLINKED, Brick
+from .brick import LANDFILL, LINK_REFUSED, UNLINKED, Brick
 from .disk_index import DiskIndex
 from .granting import take_back
-from .handles import NEW, Handles, handle_name
+from .handles import NEW, STAGED, Handles, handle_name
 from .landfill import purge
 from .metadata import GFID_KEY, InodeMetadata, trusted_allowed
 from .owner import Owner
-from .places import itself
+from .places import itself, where
 
 MODE_FILE = b"volgraph.metadata"
 """Says where the brick keeps its metadata: `xattr` or `sidecar`."""
@@ -176,7 +176,9 @@ def _links_work(disk: Disk, fd: int) -> bool:
         disk.link(probe, second, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
         disk.unlink(second, dir_fd=fd)
         return True
-    except OSError:
+    except OSError as error:
+        if error.errno not in LINK_REFUSED:
+            raise
         return False
     finally:
         disk.unlink(probe, dir_fd=fd)
@@ -195,24 +197,67 @@ def _mark_root(brick: Brick, directory: str) -> None:
 
 
 def _mend(brick: Brick) -> None:
-    """Set right what a crash left: modes that were lent, files open without a name, objects half made."""
+    """Set right what a crash left: modes that were lent, files open without a name, objects half made or half moved.
+    What lies among the handles is for the sweep (sweeping.py)."""
     for gfid in brick.metadata.lent():
         take_back(brick, gfid)
-    for folder in (UNLINKED, NEW):
-        _empty(brick, folder)
+    _empty(brick, UNLINKED, _settle_unlinked)
+    _empty(brick, NEW, _settle_new)
     purge(brick)
 
 
-def _empty(brick: Brick, folder: bytes) -> None:
+def _empty(brick: Brick, folder: bytes, settle: Callable[[Brick, bytes, os.stat_result], None]) -> None:
     fd = brick.disk.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=brick.fd)
     try:
-        for name in brick.disk.listdir(fd):
-            st = brick.disk.stat(name, dir_fd=fd, follow_symlinks=False)
-            if mode_bits.S_ISDIR(st.st_mode):
-                brick.disk.rmdir(name, dir_fd=fd)
-            else:
-                brick.disk.unlink(name, dir_fd=fd)
-            with suppress(ValueError):
-                brick.metadata.forget(Gfid.from_text(name))
+        for name in map(os.fsencode, brick.disk.listdir(fd)):
+            settle(brick, folder + b"/" + name, brick.disk.stat(name, dir_fd=fd, follow_symlinks=False))
     finally:
         brick.disk.close(fd)
+
+
+def _settle_unlinked(brick: Brick, path: bytes, st: os.stat_result) -> None:
+    """A file that was open and had no name left is gone now. If the disk has kept a name, it gets its handle back."""
+    gfid = _gfid_at_end(path)
+    if gfid is not None and st.st_nlink > 1 and brick.handles.stat(gfid) is None:
+        brick.disk.rename(path, brick.handles.prepare(gfid), src_dir_fd=brick.fd, dst_dir_fd=brick.fd)
+        return
+    brick.disk.unlink(path, dir_fd=brick.fd)
+    if gfid is not None and st.st_nlink == 1:
+        brick.metadata.forget(gfid)
+
+
+def _settle_new(brick: Brick, path: bytes, st: os.stat_result) -> None:
+    """What was not finished is taken away, but for the handle of a directory that has already moved."""
+    if mode_bits.S_ISDIR(st.st_mode):
+        grave = LANDFILL + b"/" + path.rpartition(b"/")[2]
+        brick.disk.rename(path, grave, src_dir_fd=brick.fd, dst_dir_fd=brick.fd)
+        gfid = _gfid_at_end(path)
+        if gfid is not None:
+            brick.disown(gfid)
+        return
+    moved = _gfid_at_end(path.removesuffix(STAGED))
+    if path.endswith(STAGED) and moved is not None and _has_moved(brick, moved, path):
+        brick.handles.commit(moved, path)
+        return
+    brick.disk.unlink(path, dir_fd=brick.fd)
+
+
+def _has_moved(brick: Brick, gfid: Gfid, staged: bytes) -> bool:
+    """Whether a directory stands where its staged handle says."""
+    place = brick.handles.place_in(staged)
+    if place is None:
+        return False
+    try:
+        parent_fd, name = brick.directory(place[0]), place[1]
+        st = brick.disk.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.ESTALE, errno.ENOENT):
+            raise
+        return False
+    return mode_bits.S_ISDIR(st.st_mode) and brick.metadata.claim(where(parent_fd, name), st, place) == (gfid, True)
+
+
+def _gfid_at_end(path: bytes) -> Gfid | None:
+    with suppress(ValueError):
+        return Gfid.from_text(path.rpartition(b"/")[2].decode())
+    return None

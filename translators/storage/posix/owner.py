@@ -21,12 +21,16 @@ _COMMAND_MAX = 200
 
 @attrs.define(eq=False)
 class Owner:
-    """A brick held. `suspect` is true where the last owner did not end cleanly and the machine has booted since: what
-    it had written without fsync may be lost, at any place."""
+    """A brick held. `suspect` is true where an owner did not end cleanly and the machine has booted since: what it had
+    written without fsync may be lost, at any place. It stays so until `trust`."""
 
     disk: Disk
     fd: int
     suspect: bool = False
+    settled: bool = False
+    """The last owner ended cleanly: all that stands here is on the disk."""
+    swept: bool = False
+    """Nothing that a crash has left lies about (sweeping.py)."""
 
     @classmethod
     def take(cls, disk: Disk, glusterfs_fd: int, directory: str) -> Owner:
@@ -40,9 +44,10 @@ class Owner:
                 who = f"pid {holder.get('pid', '?')} ({holder.get('command', '?')})"
                 raise fail(errno.EBUSY, f"brick {directory} is in use by {who}") from error
             last = _read(disk, fd)
-            unclean = last.get("clean") == "0"
-            suspect = unclean and (last.get("boot") != disk.boot_id() or last.get("suspect") == "1")
-            owner = cls(disk, fd, suspect)
+            settled = last.get("clean") == "1"
+            unclean = bool(last) and not settled  # a record that is torn is none of a clean end
+            suspect = last.get("suspect") == "1" or (unclean and last.get("boot") != disk.boot_id())
+            owner = cls(disk, fd, suspect, settled, swept=not unclean and last.get("swept") != "0")
         except BaseException:
             disk.close(fd)
             raise
@@ -50,14 +55,22 @@ class Owner:
         return owner
 
     def begin(self) -> None:
-        """Say so in the file, before the first change."""
+        """Say so in the file, before the first change. What stands here now, folders above all, stands for good."""
+        if not self.settled:
+            self.disk.syncfs(self.fd)
+        self._write(clean=False)
+
+    def trust(self) -> None:
+        """What may have been lost has been made good."""
+        self.suspect = False
         self._write(clean=False)
 
     def release(self) -> None:
-        """Give the brick back: all is as it should be."""
+        """Give the brick back: all is as it should be, and on the disk before it is said to be."""
         if self.fd < 0:
             return
         try:
+            self.disk.syncfs(self.fd)
             self._write(clean=True)
         finally:
             self.abandon()
@@ -71,12 +84,11 @@ class Owner:
     def _write(self, clean: bool) -> None:
         boot = self.disk.boot_id()
         command = " ".join(sys.argv)[:_COMMAND_MAX].replace("\n", " ")
-        record = f"pid {os.getpid()}\ncommand {command}\nboot {boot}\nclean {clean:d}\nsuspect {self.suspect:d}\n"
-        data = record.encode(errors="surrogateescape")
+        marks = f"clean {clean:d}\nsuspect {self.suspect:d}\nswept {self.swept:d}\n"
+        data = f"pid {os.getpid()}\ncommand {command}\nboot {boot}\n{marks}".encode(errors="surrogateescape")
         self.disk.pwrite(self.fd, data, 0)
         self.disk.ftruncate(self.fd, len(data))
-        if not clean:  # a clean end that the power loss overtakes must not hide that data were lost with it
-            self.disk.fsync(self.fd)
+        self.disk.fsync(self.fd)
 
 
 def _read(disk: Disk, fd: int) -> Mapping[str, str]:

@@ -8,10 +8,17 @@ from typing import TypeAlias
 
 import attrs
 
-from ....graph import Gfid, Iatt
+from ....graph import ROOT_GFID, Gfid, Iatt
+from ..name_rules import RESERVED_IN_ROOT
 
 Place: TypeAlias = tuple[Gfid, bytes]
 """A name as the volume sees it: the parent's gfid, and one component."""
+
+NOWHERE: Place = (ROOT_GFID, RESERVED_IN_ROOT)
+"""Where no object of the volume can stand."""
+
+READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+"""How a directory is opened, even one that was found to be one: a symlink may stand at its name by now."""
 
 Where: TypeAlias = bytes | int
 """What a call on extended attributes takes: an open descriptor, or a path by `where`."""
@@ -33,7 +40,7 @@ class Found:
 
     A directory found by gfid is open, and `name` is the path `itself`; of others it is the handle, or a name.
     `gfid` is null where the object was put into the brick from outside and has none yet. `hidden` is 1 where its handle
-    is a hard link, which nobody counts.
+    is a hard link, which nobody counts. `readable`: `dir_fd` is the object itself, open for reading.
     """
 
     gfid: Gfid
@@ -41,9 +48,12 @@ class Found:
     name: bytes
     st: os.stat_result
     hidden: int = 0
+    readable: bool = False
 
     @property
-    def where(self) -> bytes:
+    def where(self) -> Where:
+        if self.readable:
+            return self.dir_fd
         return self.name if self.name.startswith(b"/") else where(self.dir_fd, self.name)
 
     @property

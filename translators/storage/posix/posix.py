@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-from .locking import PosixLocking
+from .on_worker import PosixOnWorker
 
 
 @attrs.define(eq=False)
-class Posix(PosixLocking):
+class Posix(PosixOnWorker):
     """A brick: a directory on a local file system, in the format of GlusterFS.
 
         volume near
@@ -24,12 +24,21 @@ class Posix(PosixLocking):
     one (`gfid-req` in its xdata); a lookup that offers none answers ENODATA, and a listing shows it without attributes.
     Files may be read and written beside the brick, by other programs, as long as no two work on one at a time.
 
-    Objects made here belong to the caller where the brick runs as root, and to its own user otherwise. Whether a caller
-    may do what it asks is for the layers above: as root every fop is allowed, only `access` judges by mode bits.
+    Where the brick runs as root, objects made here belong to the caller, and callers other than root may do what the
+    kernel would let them, by mode, owner and access control list. A path is judged one component at a time: a lookup by
+    name asks for the right to search its directory. Otherwise all objects are the brick's own user's, and the kernel
+    judges that user.
 
-    Times are those of the file system; `trusted.glusterfs.mdata`, where GlusterFS has left it, is neither read nor
-    changed. `trusted.gfid2path.*` is kept true where it exists. The mode of a symlink and any ctime are never set.
+    Times are those of the file system, or, on a brick where GlusterFS keeps its clients' own in
+    `trusted.glusterfs.mdata`, these: told where they stand, and kept true, but never begun on another brick (`option
+    ctime`). `trusted.gfid2path.*` is kept true where it exists. The mode of a symlink and any ctime are never set.
     fallocate, discard, zerofill and copy_file_range do what the file system can, and answer EOPNOTSUPP where it cannot.
 
     Locks and the heal index are answered by the brick itself; features/locks and features/index above it do nothing.
+
+    A disk that fails, or hangs, takes its own brick down and nothing else. System calls are made inline; on file
+    systems that wait for a server (`option io-mode`) all on one thread of the brick's own, where a call that takes
+    longer than `io-timeout` takes the brick down: whatever waits is answered, what has not begun is never done. Every
+    `health-check-interval` a file is written and read back. A brick is up again once what hangs has come back and a
+    check has passed. It has forgotten its locks then, as one whose process ends; what was open stays open.
     """

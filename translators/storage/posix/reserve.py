@@ -49,6 +49,11 @@ class Reserve:
         if not self.wanted.of(1 << 62):
             self._credit = math.inf
 
+    @property
+    def full(self) -> bool:
+        """Whether it was so when last looked."""
+        return self._full
+
     def written(self, call: Call, size: int) -> None:
         """A write of so many bytes begins. ENOSPC."""
         self._credit -= size + WRITE_COST

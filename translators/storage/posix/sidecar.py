@@ -4,7 +4,8 @@
 
 A row counts only if it still describes the object at hand: the type and the inode agree, and either the place where
 the object was found agrees too, or the object's own handle is a hard link to it (then the inode cannot have been
-reused). A rename notes the new place before it happens, so a row knows the object wherever a crash leaves it.
+reused). A rename notes the new place before it happens, and keeps the old one (until the next rename) as a power loss
+may undo it: so a row knows the object wherever a crash leaves it.
 
 Changes survive the end of the process at once; they survive a power loss from the next fsync or fsyncdir on.
 """
@@ -23,7 +24,7 @@ import attrs
 
 from ....graph import Gfid, fail
 from .metadata import InodeMetadata
-from .places import Found, Place, Where
+from .places import NOWHERE, Found, Place, Where
 
 FILE_NAME = "volgraph.sidecar"
 NAME_MAX = 255
@@ -32,7 +33,7 @@ VALUE_MAX = 65536
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
     gfid BLOB PRIMARY KEY, kind INTEGER NOT NULL, ino INTEGER NOT NULL UNIQUE,
-    parent BLOB NOT NULL, name BLOB NOT NULL, next_parent BLOB, next_name BLOB
+    parent BLOB NOT NULL, name BLOB NOT NULL, other_parent BLOB, other_name BLOB
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS xattrs (
     gfid BLOB NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (gfid, key)
@@ -50,7 +51,7 @@ class SidecarMetadata(InodeMetadata):
     _depth: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
-        self._database = sqlite3.connect(self.path, isolation_level=None)
+        self._database = self.disk.database(self.path)
         with _os_errors():
             # The brick's owner is alone on the file: no shared memory beside it, no lock for each statement.
             self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -61,7 +62,9 @@ class SidecarMetadata(InodeMetadata):
     # --- identity ----------------------------------------------------------------------------------------------------
 
     def claim(self, at: Where, st: os.stat_result, place: Place) -> tuple[Gfid, bool] | None:
-        row = self._one("SELECT gfid, kind, parent, name, next_parent, next_name FROM objects WHERE ino = ?", _ino(st))
+        row = self._one(
+            "SELECT gfid, kind, parent, name, other_parent, other_name FROM objects WHERE ino = ?", _ino(st)
+        )
         if row is None or row[1] != mode_bits.S_IFMT(st.st_mode):
             return None
         return Gfid(row[0]), tuple(row[2:4]) == place or tuple(row[4:6]) == place
@@ -87,25 +90,46 @@ class SidecarMetadata(InodeMetadata):
             self._do("DELETE FROM objects WHERE gfid = ?", gfid)
             self._do("DELETE FROM xattrs WHERE gfid = ?", gfid)
 
-    def place_of(self, gfid: Gfid) -> Place | None:
-        row = self._one("SELECT parent, name FROM objects WHERE gfid = ?", gfid)
-        return None if row is None else (Gfid(row[0]), row[1])
+    def restore(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place = NOWHERE) -> None:
+        claim = self.claim(at, st, place)
+        if claim is not None and claim[0] == gfid:
+            return
+        if mode_bits.S_ISDIR(st.st_mode) and (claim is not None or self.places_of(gfid)):
+            return  # a symlink leads there, which does not prove the inode
+        self.record(gfid, at, st, place)
+
+    def gfids(self, after: Gfid, most: int) -> list[Gfid]:
+        with _os_errors():
+            rows = self._database.execute(
+                "SELECT gfid FROM objects WHERE gfid > ?1 UNION SELECT gfid FROM xattrs WHERE gfid > ?1"
+                " ORDER BY gfid LIMIT ?2",
+                (after, most),
+            ).fetchall()
+        return [Gfid(row[0]) for row in rows]
+
+    def places_of(self, gfid: Gfid) -> list[Place]:
+        row = self._one("SELECT parent, name, other_parent, other_name FROM objects WHERE gfid = ?", gfid)
+        places = [] if row is None else [row[:2], row[2:]]
+        return [(Gfid(parent), name) for parent, name in places if name is not None]
 
     def before_rename(self, found: Found, new: Place) -> None:
         if not found.hidden:
-            self._do("UPDATE objects SET next_parent = ?, next_name = ? WHERE gfid = ?", *new, found.gfid)
+            self._do("UPDATE objects SET other_parent = ?, other_name = ? WHERE gfid = ?", *new, found.gfid)
+            if found.is_dir:  # no hard link will tell, after a power loss, which object has come to the new place
+                self._sync()
 
     def after_rename(self, found: Found, at: Where, old: Place, new: Place) -> None:
         if not found.hidden:
             self._do(
-                "UPDATE objects SET parent = ?, name = ?, next_parent = NULL, next_name = NULL WHERE gfid = ?",
+                "UPDATE objects SET parent = ?, name = ?, other_parent = ?, other_name = ? WHERE gfid = ?",
                 *new,
+                *old,
                 found.gfid,
             )
 
     def rename_failed(self, found: Found) -> None:
         if not found.hidden:
-            self._do("UPDATE objects SET next_parent = NULL, next_name = NULL WHERE gfid = ?", found.gfid)
+            self._do("UPDATE objects SET other_parent = NULL, other_name = NULL WHERE gfid = ?", found.gfid)
 
     def _names_changed(self, at: Where, gone: Place | None, come: Place | None) -> None:
         """A row names one place of an object; one with several names has a handle that pins it."""
@@ -185,8 +209,15 @@ class SidecarMetadata(InodeMetadata):
                 self._do("ROLLBACK")
             raise
 
-    def sync_path(self) -> str | None:
+    def sync_path(self) -> str:
         return f"{self.path}-wal"
+
+    def _sync(self) -> None:
+        log = self.disk.open(self.sync_path(), os.O_RDONLY)
+        try:
+            self.disk.fsync(log)
+        finally:
+            self.disk.close(log)
 
     def close(self) -> None:
         self._database.close()

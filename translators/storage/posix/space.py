@@ -11,10 +11,12 @@ import attrs
 
 from ....graph import NULL_GFID, Call, Changed, Copied, Done, Fd, Iatt, Loc, fail
 from ....graph.disk import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, Disk
+from ..permission import WRITE
+from ..ranges import OFFSET_MAX, check_offset
+from . import judging
 from .contents import WRITING, PosixContents
 from .node import OpenDirectory, OpenFile
 
-OFFSET_MAX = (1 << 63) - 1
 INLINE_MAX = 1 << 20
 """What concerns more bytes than this may take long, and is done at the blocking seam."""
 
@@ -24,9 +26,15 @@ class PosixSpace(PosixContents):
     """See `Posix`."""
 
     def truncate(self, call: Call, loc: Loc, size: int) -> Done[Changed]:
-        return self.ftruncate(call, Fd(loc.gfid if loc.gfid != NULL_GFID else self._found(loc).gfid), size)
+        if not call.uid:
+            return self.ftruncate(call, Fd(loc.gfid if loc.gfid != NULL_GFID else self._found(loc).gfid), size)
+        found = self._found(loc)
+        if not found.is_dir:
+            judging.access(self.brick, call, found, WRITE)
+        return self.ftruncate(call, Fd(found.gfid), size)
 
     def ftruncate(self, call: Call, fd: Fd, size: int) -> Done[Changed]:
+        check_offset(size)
         with self._writable(call, fd) as slot:
             return Done(_changed(slot.fd, self.disk, slot, call.attributes, self.disk.ftruncate, size))
 
@@ -99,12 +107,16 @@ class PosixSpace(PosixContents):
         slot = fd.slots.get(self)
         if slot is None:
             with self._anonymous(call, fd, os.O_WRONLY) as slot:
+                if call.uid:
+                    judging.before_write(self.brick, call, slot.fd)
                 yield slot
             return
         if isinstance(slot, OpenDirectory):
             raise fail(errno.EISDIR, slot.gfid.text)
         if not slot.flags & WRITING:
             raise fail(errno.EBADF, slot.gfid.text)
+        if call.uid:
+            judging.before_write(self.brick, call, slot.fd)
         yield slot
 
     @contextmanager

@@ -22,11 +22,15 @@ from ....graph import (
     Xattrs,
     fail,
 )
+from ..acl import ACCESS
 from ..heal_index import INDEX_GFID_OF_KEY
 from ..name_rules import check_xattrs, is_bookkeeping
+from ..ranges import check_xattr_flags
 from ..xattrop import join
+from . import judging
 from .attributes import PosixAttributes
 from .granting import insisting
+from .node import SUSPECT_KEY
 from .places import Where
 
 PATHINFO = "trusted.glusterfs.pathinfo"
@@ -42,16 +46,18 @@ class PosixXattrs(PosixAttributes):
 
     def getxattr(self, call: Call, loc: Loc, name: str | None) -> Done[Xattrs]:
         found = self._found(loc)
-        return Done(self._get(found.gfid, found.where, name))
+        return Done(self._get(call, found.gfid, found.where, name))
 
     def fgetxattr(self, call: Call, fd: Fd, name: str | None) -> Done[Xattrs]:
         gfid, at = self._object(fd)
-        return Done(self._get(gfid, at, name))
+        return Done(self._get(call, gfid, at, name))
 
-    def _get(self, gfid: Gfid, at: Where, name: str | None) -> Xattrs:
+    def _get(self, call: Call, gfid: Gfid, at: Where, name: str | None) -> Xattrs:
         metadata = self.brick.metadata
         if name is None:
-            return Xattrs(metadata.all(gfid, at))
+            return Xattrs(judging.shown(self.brick, call, at, metadata.all(gfid, at)))
+        if call.uid:
+            judging.get_xattr(self.brick, call, at, name)
         if name in INDEX_GFID_OF_KEY and gfid == ROOT_GFID:
             return Xattrs({name: INDEX_GFID_OF_KEY[name]})
         if name == PATHINFO and gfid == ROOT_GFID:
@@ -65,34 +71,54 @@ class PosixXattrs(PosixAttributes):
 
     @insisting
     def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
+        """`volgraph.suspect` of the root, set to `0` by the system's own (a pid below zero): what the brick may have
+        lost has been healed."""
+        if SUSPECT_KEY in values:
+            return Done(self._trust(call, loc, values))
         found = self._found(loc)
-        return Done(self._set(found.gfid, found.where, values, flags))
+        return Done(self._set(call, found.gfid, found.where, values, flags))
 
     @insisting
     def fsetxattr(self, call: Call, fd: Fd, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
         gfid, at = self._object(fd)
-        return Done(self._set(gfid, at, values, flags))
+        return Done(self._set(call, gfid, at, values, flags))
 
-    def _set(self, gfid: Gfid, at: Where, values: Mapping[str, bytes], flags: int) -> Acknowledged:
+    def _trust(self, call: Call, loc: Loc, values: Mapping[str, bytes]) -> Acknowledged:
+        if call.pid >= 0 or call.uid:
+            raise fail(errno.EPERM, SUSPECT_KEY)
+        if loc.gfid != ROOT_GFID or dict(values) != {SUSPECT_KEY: b"0"}:
+            raise fail(errno.EINVAL, SUSPECT_KEY)
+        self.brick.owner.trust()
+        self.suspect = False
+        return Acknowledged()
+
+    def _set(self, call: Call, gfid: Gfid, at: Where, values: Mapping[str, bytes], flags: int) -> Acknowledged:
         """The brick's own bookkeeping (`trusted.gfid` and the like) is passed over in silence, as GlusterFS does."""
         wanted = {key: bytes(value) for key, value in values.items() if not is_bookkeeping(key)}
         check_xattrs(wanted)
+        check_xattr_flags(flags)
+        if call.uid:
+            judging.set_xattrs(self.brick, call, at, wanted)
         self.brick.set_xattrs(gfid, at, wanted, flags)
+        if call.uid and ACCESS in wanted:
+            judging.after_acl(self.brick, call, at)
         return Acknowledged()
 
     @insisting
     def removexattr(self, call: Call, loc: Loc, name: str) -> Done[Acknowledged]:
         found = self._found(loc)
-        return Done(self._remove(found.gfid, found.where, name))
+        return Done(self._remove(call, found.gfid, found.where, name))
 
     @insisting
     def fremovexattr(self, call: Call, fd: Fd, name: str) -> Done[Acknowledged]:
         gfid, at = self._object(fd)
-        return Done(self._remove(gfid, at, name))
+        return Done(self._remove(call, gfid, at, name))
 
-    def _remove(self, gfid: Gfid, at: Where, name: str) -> Acknowledged:
+    def _remove(self, call: Call, gfid: Gfid, at: Where, name: str) -> Acknowledged:
         if is_bookkeeping(name):
             raise fail(errno.EPERM, name)
+        if call.uid:
+            judging.set_xattrs(self.brick, call, at, (name,))
         self.brick.metadata.remove(gfid, at, name)
         self.brick.unlist(gfid, at, (name,))
         return Acknowledged()
@@ -101,7 +127,7 @@ class PosixXattrs(PosixAttributes):
 
     def xattrop(self, call: Call, loc: Loc, kind: XattropKind, values: Mapping[str, bytes]) -> Done[Xattrs]:
         found = self._found(loc)
-        joined = self._join(found.gfid, found.where, kind, values)
+        joined = self._join(call, found.gfid, found.where, kind, values)
         if not call.attributes and not call.xdata:
             return Done(Xattrs(joined))
         st = self.disk.stat(found.name, dir_fd=found.dir_fd, follow_symlinks=False)
@@ -112,7 +138,7 @@ class PosixXattrs(PosixAttributes):
         if slot is None and fd.gfid not in self.brick.unlinked:
             return self.xattrop(call, Loc(fd.gfid), kind, values)
         gfid, at = self._object(fd)
-        joined = self._join(gfid, at, kind, values)
+        joined = self._join(call, gfid, at, kind, values)
         if slot is None or (not call.attributes and not call.xdata):
             return Done(Xattrs(joined))
         post = self._iatt_of(slot)
@@ -122,9 +148,13 @@ class PosixXattrs(PosixAttributes):
         answers = self._answers(call, post, at) if call.xdata else None
         return Xattrs(joined, pre, post, answers) if call.attributes else Xattrs(joined, xdata=answers)
 
-    def _join(self, gfid: Gfid, at: Where, kind: XattropKind, values: Mapping[str, bytes]) -> dict[str, bytes]:
+    def _join(
+        self, call: Call, gfid: Gfid, at: Where, kind: XattropKind, values: Mapping[str, bytes]
+    ) -> dict[str, bytes]:
         """Read, join, write, with nothing in between. Nothing is written before every sum is known; and those that
         end at zero last, so that a crash on the way leaves a mark too many, never one too few."""
+        if call.uid:
+            judging.xattrop(self.brick, call, at, values)
         metadata = self.brick.metadata
         answer: dict[str, bytes] = {}
         wanted: dict[str, bytes] = {}
@@ -133,9 +163,10 @@ class PosixXattrs(PosixAttributes):
                 raise fail(errno.EPERM, key)
             stored = metadata.get(gfid, at, key)
             new = join(kind, stored, sent)
-            if any(sent):
+            changes = any(sent)
+            if changes:
                 wanted[key] = new
-            if kind == XattropKind.GET_AND_SET or not any(sent):
+            if kind == XattropKind.GET_AND_SET or not changes:
                 new = stored if stored is not None else bytes(len(new))
             answer[key] = new
         if wanted:
