@@ -108,6 +108,7 @@ class Client(Translator):
     _id: str = attrs.field(init=False, default="")
     _attempts: int = attrs.field(init=False, default=0)
 
+    remote: ClassVar[bool] = True
     children_allowed: ClassVar[tuple[int, int | None]] = (0, 0)
     leaf_capabilities: ClassVar[frozenset[Capability]] = EVERYTHING
     ignored_options: ClassVar[frozenset[str]] = frozenset(
@@ -208,7 +209,8 @@ class Client(Translator):
             self._tell()
         elif procedure in (handshake.INODELK_CONTENTION, handshake.ENTRYLK_CONTENTION):
             gfid, domain, name = handshake.read_contention(procedure, reader)
-            self.rise(Contention(self, gfid, domain, name))
+            for client in self._held.holders(gfid, domain, name) or ("",):
+                self.rise(Contention(self, gfid, domain, name, client))
 
     def _tell(self) -> None:
         """Up or down, once all that was open is open again."""

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from ...graph import Call, EntryLockCommand, Flock, Gfid, Loc, LockCommand, LockType
+from ..storage.lock_table import WITHDRAW_KEY
 from .calls import Pending
 from .wire.procedures import ANONYMOUS, BY_FOP, Procedure
 
@@ -33,6 +34,8 @@ class Held:
 class HeldLocks:
     def __init__(self) -> None:
         self._by_client: dict[str, dict[Key, Held]] = {}
+        self._waiting: dict[str, dict[Pending, Held]] = {}
+        """fcntl locks asked for, and how each request is withdrawn: their owner may hold others."""
 
     def watch(self, procedure: Procedure, call: Call, args: Sequence[Any], pending: Pending, send: Send) -> None:
         """Follow a lock fop that was just sent for a client of ours."""
@@ -42,8 +45,14 @@ class HeldLocks:
         elif change:
             ours = self._by_client.setdefault(call.client, {})
             ours.setdefault(key, held).count += 1  # from now on: one that waits is withdrawn in the same way
+            if procedure.fop == "lk" and args[1] == LockCommand.WAIT:
+                flock: Flock = args[2]
+                unlock = (args[0], LockCommand.SET, Flock(LockType.UNLOCK, flock.start, flock.length))
+                request = Held(procedure, call.with_xdata({WITHDRAW_KEY: 1}), unlock)
+                self._waiting.setdefault(call.client, {})[pending] = request
 
             def settled() -> None:
+                self._answered(call.client, pending)
                 try:
                     pending.result()
                 except OSError:
@@ -65,8 +74,24 @@ class HeldLocks:
         if not ours:
             del self._by_client[client]
 
+    def _answered(self, client: str, pending: Pending) -> None:
+        waiting = self._waiting.get(client, {})
+        if waiting.pop(pending, None) is not None and not waiting:
+            del self._waiting[client]
+
+    def holders(self, gfid: Gfid, domain: str, name: bytes | None) -> list[str]:
+        """Clients of ours that hold, or wait for, an inodelk (`name` is None) or an entrylk of an object."""
+        kind = "inodelk" if name is None else "entrylk"
+        return [
+            client
+            for client, ours in self._by_client.items()
+            if any(key[:3] == (kind, domain, gfid) and (not name or key[3] in (name, None, b"")) for key in ours)
+        ]
+
     def gone(self, client: str, send: Send) -> None:
         """A client of ours is gone."""
+        for request in list(self._waiting.pop(client, {}).values()):
+            send(request.unlock, request.call, request.args)
         for held in self._by_client.pop(client, {}).values():
             for _ in range(1 if held.unlock.fop == "lk" else held.count):
                 send(held.unlock, held.call, held.args)
@@ -74,6 +99,7 @@ class HeldLocks:
     def clear(self) -> None:
         """The connection has ended, and every lock with it."""
         self._by_client.clear()
+        self._waiting.clear()
 
 
 def _read(procedure: Procedure, call: Call, args: Sequence[Any]) -> tuple[Key, Held, int]:

@@ -16,6 +16,9 @@ from .wire.rpc import lock_owner
 ONCE = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 """Flags that must not act a second time."""
 REOPENED_AT_ONCE = 256
+REOPENING = Call(pid=-1000)
+"""Who opens again what was open. The caller was judged when it opened it; its rights may have changed since, as they do
+when a new file is made read-only while it is being written."""
 
 
 @attrs.define(eq=False)
@@ -101,7 +104,7 @@ def _batches(slots: list[Opened]) -> Iterator[list[Opened]]:
 def _open_again(calls: Calls, slot: Opened) -> Pending:
     procedure = BY_FOP["opendir" if slot.is_dir else "open"]
     args: Iterable[object] = (Loc(slot.gfid),) if slot.is_dir else (Loc(slot.gfid), slot.flags & ~ONCE)
-    return calls.fop(procedure, slot.call, lock_owner(slot.call), list(args), lambda fd: ANONYMOUS)
+    return calls.fop(procedure, REOPENING, lock_owner(slot.call), list(args), lambda fd: ANONYMOUS)
 
 
 def release(calls: Calls, slot: Opened) -> None:

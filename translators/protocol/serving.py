@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ...graph import Buffer, Coming, Done, Entries, Entry, Fd, Made, ProtocolError, Translator, fail
+from ...graph import Buffer, Done, Entries, Entry, Fd, Made, ProtocolError, Translator, fail, is_in_doubt
 from ...graph.tasks import Tasks
 from .healers import ANSWERS
 from .served_fds import ServedFds
@@ -102,7 +102,7 @@ class Serving:
 
     def _wait(self, xid: int, procedure: Procedure, args: list[Any], answer: Awaitable[Any]) -> None:
         """The reply is sent when the answer is there; until then the fds it needs stay open."""
-        coming: Coming[Any] = answer if isinstance(answer, Coming) else self.tasks.start(_awaited(answer))
+        coming = self.tasks.coming(answer)
         counted = 0 if procedure.blocks(args) else 1
         self.outstanding += counted
         fds = [arg for arg in args if type(arg) is Fd]
@@ -111,6 +111,8 @@ class Serving:
 
         def settled() -> None:
             self.outstanding -= counted
+            if self.over and procedure.locks:  # granted to a client that is gone: it was on its way when that went
+                self.volume.disconnect(self.client)
             try:
                 self._succeed(xid, procedure, args, coming.result())
             except Exception as error:
@@ -145,20 +147,17 @@ class Serving:
             self._send(xid, body)
 
     def _fail(self, xid: int, procedure: Procedure, error: Exception) -> None:
-        """Of an error nothing but its errno leaves this process."""
+        """Of an error nothing but its errno leaves this process; one that leaves in doubt what happened is told as a
+        connection that broke, which replication on the other side takes for that too."""
         code = errno.EIO
         if isinstance(error, OSError):
-            code = error.errno or errno.EIO
+            code = errno.ENOTCONN if is_in_doubt(error) else error.errno or errno.EIO
         else:
             log.error("%s: %s", self.volume.name, procedure.fop, exc_info=error)
         self._send(xid, procedure.encode_failure(code))
 
     def _send(self, xid: int, body: bytes) -> None:
         self.reply((rpc.reply(xid, len(body)), body))
-
-
-async def _awaited(answer: Awaitable[Any]) -> Any:
-    return await answer
 
 
 def _with_dots(listing: Entries, fd: Fd, offset: int) -> Entries:

@@ -1,14 +1,16 @@
 """The codec against bytes of a real GlusterFS: decoded, compared by field, encoded again, compared byte by byte."""
 
 import errno
+import os
 import stat
 from typing import Any
 
 import pytest
 
 from tests.translators.protocol.golden import RECORDS, record
-from volgraph.graph import ROOT_GFID, Call, Data, Entries, Fd, Gfid, Loc, LookedUp, Made
-from volgraph.translators.protocol.wire import dicts, handshake, rpc
+from volgraph.graph import ROOT_GFID, Call, Data, Entries, Fd, Gfid, Iatt, Loc, LookedUp, Made
+from volgraph.graph.types import Stat
+from volgraph.translators.protocol.wire import dicts, handshake, iatt, rpc
 from volgraph.translators.protocol.wire.procedures import BY_FOP, PROCEDURES
 from volgraph.translators.protocol.wire.records import Records
 from volgraph.translators.protocol.wire.xdr import Reader, opaque
@@ -231,6 +233,17 @@ def test_a_failed_lookup_is_a_whole_reply_of_zeros() -> None:
 def test_failed_replies_have_the_length_that_clients_rely_on() -> None:
     assert len(BY_FOP["stat"].encode_failure(errno.ESTALE)) == 168
     assert len(BY_FOP["readv"].encode_failure(errno.EBADF)) == 172
+
+
+@pytest.mark.parametrize(
+    ("device", "halves"), [(0, 0), (os.makedev(1, 3), 0x1_0000_0003), (os.makedev(300, 70000), 0x12C_0001_1170)]
+)
+def test_a_device_is_two_halves_on_the_wire(device: int, halves: int) -> None:
+    """As a GlusterFS brick sends it."""
+    sent = Iatt(F, Stat(st_mode=stat.S_IFBLK | 0o600, st_rdev=device))
+
+    assert iatt.FORM.unpack(iatt.pack(sent))[iatt.RDEV] == halves
+    assert iatt.WireStat(iatt.pack(sent)).st_rdev == device
 
 
 def test_an_iatt_that_is_not_known_is_zeros() -> None:

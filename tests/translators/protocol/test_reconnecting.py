@@ -22,12 +22,15 @@ from tests.translators.protocol.simulated import (
 from volgraph.graph import (
     ROOT_GFID,
     ROOT_LOC,
+    Call,
     Fd,
     Flock,
+    Gfid,
     Graph,
     Loc,
     LockCommand,
     LockType,
+    NewAttributes,
     State,
 )
 from volgraph.graph.seams import Clock
@@ -78,6 +81,28 @@ def test_open_files_and_directories_are_open_again_after_a_reconnect(backend: st
             client.release(fd)
             client.release(directory)
             assert not fd.slots
+
+    in_a_world(test, backend)
+
+
+def test_a_read_only_file_that_its_maker_is_writing_is_open_to_it_again(backend: str) -> None:
+    async def test(world: World) -> None:
+        async with world.client() as graph:
+            client = client_of(graph)
+            assert await graph.up(10)
+            await client.setattr(CALL, ROOT_LOC, NewAttributes(mode=0o777))
+            maker = Call(1234, 1234, xdata={"gfid-req": Gfid(b"r" * 16)})
+            fd, flags = Fd(Gfid(b"r" * 16), os.O_RDWR), os.O_RDWR | os.O_CREAT | os.O_EXCL
+            await client.create(maker, Loc(parent=ROOT_GFID, name=b"r"), flags, 0o400, 0, fd)
+            await client.setattr(CALL, Loc(fd.gfid), NewAttributes(uid=0))  # now it is not even its owner
+            world.cut()
+            await anyio.sleep(1)
+            assert await graph.up(10)
+
+            assert (await client.writev(Call(1234, 1234), fd, b"more", 0)).count == 4
+            with fails(errno.EACCES):
+                await client.open(Call(1234, 1234), Loc(fd.gfid), os.O_WRONLY, Fd(fd.gfid))
+            client.release(fd)
 
     in_a_world(test, backend)
 

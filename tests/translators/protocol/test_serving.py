@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Sequence
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -48,6 +49,11 @@ pytestmark = both_backends
 DOMAIN = "domain"
 WRITE = Flock(LockType.WRITE)
 UNLOCK = Flock(LockType.UNLOCK)
+
+
+def brick_of(world: World) -> Memory:
+    assert isinstance(world.brick, Memory)
+    return world.brick
 
 
 # --- open files ------------------------------------------------------------------------------------------------------
@@ -175,6 +181,34 @@ def test_the_locks_of_a_client_that_is_gone_are_free(backend: str) -> None:
     in_a_world(test, backend)
 
 
+def test_a_lock_that_is_on_its_way_when_its_client_goes_is_not_granted_to_the_dead(backend: str) -> None:
+    async def test(world: World) -> None:
+        on_its_way, go_on = anyio.Event(), anyio.Event()
+        real = world.brick.inodelk
+
+        async def slow(*args: Any) -> object:
+            on_its_way.set()
+            await go_on.wait()
+            return await real(*args)
+
+        async with world.client() as graph:
+            client = client_of(graph)
+            assert await graph.up(10)
+            fd = await made(client)
+            world.brick.__dict__["inodelk"] = slow
+            lost = client.inodelk(CALL, DOMAIN, Loc(fd.gfid), LockCommand.SET, WRITE)
+            await on_its_way.wait()
+            world.cut("client")
+            with fails(errno.ENOTCONN):
+                await lost
+            await anyio.sleep(1)
+            go_on.set()
+            await anyio.sleep(1)
+            assert brick_of(world).locks.holders(fd.gfid) == []
+
+    in_a_world(test, backend)
+
+
 def test_a_holder_hears_that_somebody_waits(backend: str) -> None:
     heard: list[Contention] = []
 
@@ -240,6 +274,58 @@ def test_a_server_in_between_gives_back_the_locks_of_its_own_clients(backend: st
                 await two.lk(CALL, fd, LockCommand.SET, WRITE)
                 await two.inodelk(CALL.owned_by(b"third"), "third", Loc(fd.gfid), LockCommand.SET, UNLOCK)
                 await two.inodelk(CALL, "third", Loc(fd.gfid), LockCommand.SET, WRITE)  # nobody waits any more
+
+    in_a_world(test, backend)
+
+
+def test_a_server_in_between_tells_the_client_that_holds(backend: str) -> None:
+    heard: list[Contention] = []
+
+    async def test(world: World) -> None:
+        inner = Client("inner", remote_host="server", remote_port=PORT, remote_subvolume="brick")
+        between = Server("between", [inner], listen_port=PORT, auth={"inner": "*"})
+        outer = Client("outer", remote_host="between", remote_port=PORT, remote_subvolume="inner")
+        async with (
+            Graph(between, simulated(1, "between", world.network)) as graph,
+            Graph(outer, simulated(1, "outer", world.network)) as outside,
+            world.client("other") as others,
+        ):
+            assert await graph.up(10)
+            assert await outside.up(10)
+            assert await others.up(10)
+            outer.__dict__["rise"] = heard.append
+            await outer.entrylk(CALL, DOMAIN, ROOT_LOC, b"f", EntryLockCommand.TRY, LockType.WRITE)
+            other = client_of(others)
+            waiting = other.entrylk(CALL, DOMAIN, ROOT_LOC, None, EntryLockCommand.LOCK, LockType.WRITE)
+            await anyio.sleep(1)
+            assert [(each.gfid, each.domain, each.name) for each in heard] == [(ROOT_GFID, DOMAIN, b"f")]
+            del outer.__dict__["rise"]
+            await outer.entrylk(CALL, DOMAIN, ROOT_LOC, b"f", EntryLockCommand.UNLOCK, LockType.WRITE)
+            await waiting
+
+    in_a_world(test, backend)
+
+
+def test_a_server_in_between_withdraws_a_request_of_a_client_that_holds_and_is_gone(backend: str) -> None:
+    async def test(world: World) -> None:
+        inner = Client("inner", remote_host="server", remote_port=PORT, remote_subvolume="brick")
+        between = Server("between", [inner], listen_port=PORT, auth={"inner": "*"})
+        outer = Client("outer", remote_host="between", remote_port=PORT, remote_subvolume="inner")
+        async with Graph(between, simulated(1, "between", world.network)) as graph, world.client("other") as others:
+            assert await graph.up(10)
+            assert await others.up(10)
+            other = client_of(others)
+            fd = await made(other)
+            await other.lk(CALL, fd, LockCommand.SET, Flock(LockType.WRITE, 5, 5))
+            async with Graph(outer, simulated(1, "outer", world.network)) as outside:
+                assert await outside.up(10)
+                await outer.lk(CALL, Fd(fd.gfid), LockCommand.SET, Flock(LockType.WRITE, 0, 5))
+                outer.lk(CALL, Fd(fd.gfid), LockCommand.WAIT, Flock(LockType.WRITE, 5, 5))
+                await anyio.sleep(1)
+                assert brick_of(world).locks.lk_count(fd.gfid) == 3
+            await anyio.sleep(1)
+            assert [(lock.start, lock.end) for lock in brick_of(world).locks.holders(fd.gfid)] == [(5, 10)]
+            assert brick_of(world).locks.lk_count(fd.gfid) == 1
 
     in_a_world(test, backend)
 

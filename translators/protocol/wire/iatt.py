@@ -21,6 +21,22 @@ RDEV = 4
 SECOND = 1_000_000_000
 
 
+def device_of(halves: int) -> int:
+    """A device number as the kernel has it. On the wire it is the major number above the minor one, 32 bits each;
+    os.makedev would not take all that a peer may send."""
+    major, minor = halves >> 32, halves & 0xFFFF_FFFF
+    return (major & ~0xFFF) << 32 | (major & 0xFFF) << 8 | (minor & ~0xFF) << 12 | minor & 0xFF
+
+
+def halves_of(device: int) -> int:
+    """The other way round."""
+    if not device:
+        return 0
+    major = device >> 32 & ~0xFFF | device >> 8 & 0xFFF
+    minor = device >> 12 & 0xFFFF_FF00 | device & 0xFF
+    return major << 32 | minor
+
+
 class WireStat:
     """A stat result over the bytes that arrived."""
 
@@ -55,7 +71,7 @@ class WireStat:
 
     @property
     def st_rdev(self) -> int:
-        return self.words[RDEV]
+        return device_of(self.words[RDEV])
 
     @property
     def st_size(self) -> int:
@@ -105,7 +121,7 @@ def pack(iatt: Iatt | None) -> bytes:
         FLAGS,
         int.from_bytes(gfid[8:], "big"),
         0,
-        st.st_rdev,
+        halves_of(st.st_rdev),
         st.st_size,
         st.st_blocks,
         0,
