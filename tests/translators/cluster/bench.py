@@ -32,14 +32,18 @@ from volgraph.translators.storage.memory import Memory
 
 @attrs.define(eq=False)
 class Switch(Translator):
-    """A child that can be switched off and on, and made to refuse: `refuse(fop name, args) -> OSError or None`."""
+    """A child that can be switched off and on, and made to refuse: `refuse(fop name, args) -> OSError or None`.
+
+    It stands for a connection: locks that came over it are given back when it is switched off.
+    """
 
     on: bool = True
     refuse: Callable[[str, tuple[Any, ...]], OSError | None] = attrs.field(default=lambda name, args: None)
     seen: list[str] = attrs.field(factory=list, init=False)
+    _callers: set[str] = attrs.field(factory=set, init=False)
 
     def relay(self, fop: Any, *args: Any, **kwargs: Any) -> Any:
-        name = fop.__name__
+        name, args = fop.__name__, (self._over_this_connection(args[0]), *args[1:])
         self.seen.append(name)
         if not self.on:
             raise fail(107, self.name)
@@ -57,7 +61,21 @@ class Switch(Translator):
     def turn(self, on: bool) -> None:
         """Take the child away, or give it back; the parents hear of it at once."""
         self.on = on
+        if not on:
+            for caller in sorted(self._callers):
+                self.child.disconnect(caller)
         self.rise(ChildUp(self) if on else ChildDown(self, "switched off"))
+
+    def disconnect(self, client: str) -> None:
+        super().disconnect(self._caller(client))
+
+    def _over_this_connection(self, call: Call) -> Call:
+        caller = self._caller(call.client)
+        self._callers.add(caller)
+        return attrs.evolve(call, client=caller)
+
+    def _caller(self, client: str) -> str:
+        return f"{id(self)}/{client}"
 
 
 class Gate:
@@ -85,6 +103,16 @@ class Gate:
     def open(self) -> None:
         self.closed = False
         self.let_go()
+
+    @property
+    def count(self) -> int:
+        """How many answers it holds."""
+        return len(self._waiting)
+
+    def fail(self, number: int, error: OSError) -> None:
+        """What was done is told as a failure, once the gate opens."""
+        coming, _ = self._waiting.pop(number)
+        coming.reject(error)
 
     @property
     def busy(self) -> bool:

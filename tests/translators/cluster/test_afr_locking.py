@@ -102,6 +102,7 @@ async def test_a_client_that_is_gone_leaves_its_change_the_locks_until_it_has_en
             bench.top.disconnect(bench.call.client)
             assert [brick.locks.held for brick in bench.bricks] == [1, 1]
             gate.open()
+        await bench.top.flush(bench.call, fd)
 
         assert locks_left(bench) == 0
 
@@ -131,6 +132,7 @@ async def test_a_bug_in_a_child_surfaces_and_leaves_neither_lock_nor_doubt() -> 
         bench.switches[1].refuse = broken
         with pytest.raises(ZeroDivisionError):
             await bench.top.writev(bench.call, fd, b"x", 0)
+        await bench.top.flush(bench.call, fd)
 
         assert locks_left(bench) == 0
         assert bench.marks()[0] == {"trusted.afr.b1": (1, 0, 0)}
@@ -140,7 +142,7 @@ async def test_an_owner_of_one_name_gets_another_before_those_who_wait_for_the_f
     """A rename holds one name and wants a second; whoever waits for the whole directory waits for it."""
     table, directory = LockTable(), Gfid(bytes(range(16)))
     lock, unlock = EntryLockCommand.LOCK, EntryLockCommand.UNLOCK
-    renaming, whole = Call(client="renaming"), Call(client="whole")
+    renaming, whole = Call(lk_owner=b"renaming"), Call(lk_owner=b"whole")
     await table.entrylk(OTHER, "d", directory, b"a", lock, LockType.WRITE)
     first = table.entrylk(renaming, "d", directory, b"a", lock, LockType.WRITE)
     rest = table.entrylk(whole, "d", directory, None, lock, LockType.WRITE)

@@ -21,9 +21,9 @@ async def binary_tree() -> AsyncIterator[Bench]:
     """top over (left over b0, b1) and (right over b2, b3)."""
     bricks = [Memory(f"m{number}") for number in range(4)]
     switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
-    left = Afr("left", switches[:2], self_heal_daemon=False)
-    right = Afr("right", switches[2:], self_heal_daemon=False)
-    top = Afr("top", [left, right], self_heal_daemon=False)
+    left = Afr("left", switches[:2], self_heal_daemon=False, known_children=False)
+    right = Afr("right", switches[2:], self_heal_daemon=False, known_children=False)
+    top = Afr("top", [left, right], self_heal_daemon=False, known_children=False)
     async with Graph(top) as graph:
         yield Bench(graph, top, switches, bricks)
 

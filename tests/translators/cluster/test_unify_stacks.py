@@ -50,7 +50,7 @@ async def mirror_of_unifies() -> AsyncIterator[tuple[Paths, Gates, Afr]]:
         Unify(side, [brick(f"{side}-{child}", gates) for child in "01"], namespace=brick(f"{side}-names", gates))
         for side in ("left", "right")
     ]
-    top = Afr("mirror", unifies, self_heal_daemon=False)
+    top = Afr("mirror", unifies, self_heal_daemon=False, known_children=False)
     async with Graph(top) as graph:
         yield Paths(graph, top), gates, top
 
@@ -59,7 +59,7 @@ async def mirror_of_unifies() -> AsyncIterator[tuple[Paths, Gates, Afr]]:
 async def unify_of_mirrors() -> AsyncIterator[tuple[Paths, Gates, list[Afr]]]:
     gates: Gates = {}
     mirrors = [
-        Afr(name, [brick(f"{name}-{copy}", gates) for copy in "ab"], self_heal_daemon=False)
+        Afr(name, [brick(f"{name}-{copy}", gates) for copy in "ab"], self_heal_daemon=False, known_children=False)
         for name in ("names", "first", "second")
     ]
     top = Unify("one", mirrors[1:], namespace=mirrors[0])
@@ -155,7 +155,7 @@ async def test_a_mirror_hears_that_a_child_of_its_unify_is_back_and_heals_by_its
         Unify(side, [brick(f"{side}-{child}", gates) for child in "01"], namespace=brick(f"{side}-names", gates))
         for side in ("left", "right")
     ]
-    top = Afr("mirror", unifies)
+    top = Afr("mirror", unifies, known_children=False)
     async with Graph(top) as graph:
         bench = Paths(graph, top)
         await fill(bench)

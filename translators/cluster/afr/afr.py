@@ -13,6 +13,7 @@ import attrs
 from ....graph import (
     NULL_GFID,
     Acknowledged,
+    Answers,
     Attributes,
     Buffer,
     Call,
@@ -42,13 +43,18 @@ from ....graph import (
     fail,
     fan_out,
 )
-from . import reading
-from .changelog import Kind
+from . import reading, strict
+from .change import Wind
+from .eager import WHOLE, Span
 from .locks import EntryLock, FcntlLock, InodeLock, Lock, give_back, hold
 from .replica_set import OpenFd, ReplicaSet
+from .suspects import SUSPECT_KEY
 
 R = TypeVar("R")
 P = ParamSpec("P")
+
+NOT_FOR_CHILDREN = os.O_TRUNC | os.O_APPEND
+"""Of the flags of open: emptying is a change like any other, and where the end is, is not for each child to say."""
 
 
 @attrs.define(eq=False)
@@ -76,7 +82,15 @@ class Afr(ReplicaSet):
 
     async def _create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Made:
         done = await self.change_names(
-            [EntryLock.on(loc)], [loc.parent], Translator.create, call, loc, flags, mode, umask, fd
+            [EntryLock.on(loc)],
+            [loc.parent],
+            Translator.create,
+            call,
+            loc,
+            flags & ~os.O_APPEND,
+            mode,
+            umask,
+            fd,
         )
         for child in done.blame:  # what it has opened, if anything, is not this file
             self.children[child].release(fd)
@@ -132,12 +146,12 @@ class Afr(ReplicaSet):
 
     async def setattr(self, call: Call, loc: Loc, new: NewAttributes) -> Changed:
         if new.size is None:
-            return await self.change(Kind.METADATA, Translator.setattr, call, loc, self.dated(new))
+            return await self.change_attributes(Translator.setattr, call, loc, self.dated(new))
         return await self._resize(new, partial(self.truncate, call, loc), partial(self.setattr, call, loc))
 
     async def fsetattr(self, call: Call, fd: Fd, new: NewAttributes) -> Changed:
         if new.size is None:
-            return await self.change(Kind.METADATA, Translator.fsetattr, call, fd, self.dated(new))
+            return await self.change_attributes(Translator.fsetattr, call, fd, self.dated(new))
         return await self._resize(new, partial(self.ftruncate, call, fd), partial(self.fsetattr, call, fd))
 
     async def _resize(
@@ -156,8 +170,8 @@ class Afr(ReplicaSet):
         return await self.opening(fd, flags, self._open(call, loc, flags, fd))
 
     async def _open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Acknowledged:
-        good = await reading.readable_copies(self, call, loc.gfid)
-        outcomes = await fan_out(self.children_up(), Translator.open, call, loc, flags & ~os.O_TRUNC, fd)
+        good = await self.good_copies(call, loc.gfid)
+        outcomes = await fan_out(self.children_up(), Translator.open, call, loc, flags & ~NOT_FOR_CHILDREN, fd)
         reply = self.opened(outcomes, good)
         if flags & os.O_TRUNC:
             await self.ftruncate(call, fd, 0)
@@ -168,7 +182,10 @@ class Afr(ReplicaSet):
 
     async def _opendir(self, call: Call, loc: Loc, fd: Fd) -> Acknowledged:
         """What other clients have changed until now is listed: no older knowledge of the copies will do."""
-        good = await reading.readable_copies(self, call, loc.gfid, fresh=True)
+        if self.strict_reads:
+            good = await strict.certain_copies(self, call, loc.gfid)
+        else:
+            good = await reading.readable_copies(self, call, loc.gfid, fresh=True)
         return self.opened(await fan_out(self.children_up(), Translator.opendir, call, loc, fd), good)
 
     async def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Data:
@@ -183,32 +200,59 @@ class Afr(ReplicaSet):
 
     async def writev(self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0) -> Written:
         self.refuse_unless_open_for(fd, os.O_WRONLY)
-        return await self.change(Kind.DATA, Translator.writev, call, fd, data, offset, flags)
+        opened = flags | self.flags_of(fd)
+        stable = opened & os.O_DSYNC != 0
+
+        def at(place: int) -> Wind:
+            return lambda to, child, call: to.wind(child, Translator.writev, call, fd, data, place, flags)
+
+        if opened & os.O_APPEND:
+            done = await self.streams.append(call, fd, at, len(data), stable=stable)
+        else:
+            span = Span(offset, offset + len(data))
+            done = await self.streams.change(call, fd, span, at(offset), stable=stable)
+        return done.reply
 
     async def truncate(self, call: Call, loc: Loc, size: int) -> Changed:
-        return await self.change(Kind.DATA, Translator.truncate, call, loc, size)
+        return await self.change_contents(WHOLE, Translator.truncate, call, loc, size)
 
     async def ftruncate(self, call: Call, fd: Fd, size: int) -> Changed:
         self.refuse_unless_open_for(fd, os.O_WRONLY)
-        return await self.change(Kind.DATA, Translator.ftruncate, call, fd, size)
+        return await self.change_contents(WHOLE, Translator.ftruncate, call, fd, size)
 
     async def fallocate(self, call: Call, fd: Fd, flags: int, offset: int, length: int) -> Changed:
         self.refuse_unless_open_for(fd, os.O_WRONLY)
-        return await self.change(Kind.DATA, Translator.fallocate, call, fd, flags, offset, length)
+        return await self.change_contents(WHOLE, Translator.fallocate, call, fd, flags, offset, length)
 
     async def discard(self, call: Call, fd: Fd, offset: int, length: int) -> Changed:
         self.refuse_unless_open_for(fd, os.O_WRONLY)
-        return await self.change(Kind.DATA, Translator.discard, call, fd, offset, length)
+        return await self.change_contents(WHOLE, Translator.discard, call, fd, offset, length)
 
     async def zerofill(self, call: Call, fd: Fd, offset: int, length: int) -> Changed:
         self.refuse_unless_open_for(fd, os.O_WRONLY)
-        return await self.change(Kind.DATA, Translator.zerofill, call, fd, offset, length)
+        return await self.change_contents(WHOLE, Translator.zerofill, call, fd, offset, length)
 
     async def fsync(self, call: Call, fd: Fd, datasync: int = 0) -> Changed:
-        return await self.change(Kind.DATA, Translator.fsync, call, fd, datasync)
+        """Whatever was written before is on the disks, and nobody's marks are left."""
+
+        def wind(to: Answers[Changed], child: Translator, call: Call) -> None:
+            to.wind(child, Translator.fsync, call, fd, datasync)
+
+        reply: Changed = (await self.streams.change(call, fd, WHOLE, wind, stable=True, closes=True)).reply
+        return reply
 
     async def flush(self, call: Call, fd: Fd) -> Acknowledged:
+        await self.streams.close(fd.gfid)
         return self.quorum_reply(await fan_out(self.children_up(), Translator.flush, call, fd))
+
+    def release(self, fd: Fd) -> None:
+        """What is locked and marked by way of this fd has to be given back first."""
+        stream = self.streams.uses(fd)
+        if stream is None:
+            super().release(fd)
+        else:
+            self.streams.close_soon(fd.gfid)
+            stream.over.when_settled(partial(super().release, fd))
 
     async def fsyncdir(self, call: Call, fd: Fd, datasync: int = 0) -> Acknowledged:
         return self.quorum_reply(await fan_out(self.children_up(), Translator.fsyncdir, call, fd, datasync))
@@ -247,7 +291,7 @@ class Afr(ReplicaSet):
             slot.serving = self.index[child]
             return reply
 
-        return await reading.read(self, call, fd, begin)
+        return await (strict.read if self.strict_reads else reading.read)(self, call, fd, begin)
 
     def _slot(self, fd: Fd) -> OpenFd:
         slot: OpenFd = fd.slots.setdefault(self, OpenFd(os.O_DIRECTORY))
@@ -274,28 +318,30 @@ class Afr(ReplicaSet):
         return reply
 
     async def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Acknowledged:
+        if SUSPECT_KEY in values:
+            return await self.suspects.cleared(call, values)
         self._refuse_own(values, errno.EPERM)
-        return await self.change(Kind.METADATA, Translator.setxattr, call, loc, values, flags)
+        return await self.change_attributes(Translator.setxattr, call, loc, values, flags)
 
     async def fsetxattr(self, call: Call, fd: Fd, values: Mapping[str, bytes], flags: int = 0) -> Acknowledged:
         self._refuse_own(values, errno.EPERM)
-        return await self.change(Kind.METADATA, Translator.fsetxattr, call, fd, values, flags)
+        return await self.change_attributes(Translator.fsetxattr, call, fd, values, flags)
 
     async def removexattr(self, call: Call, loc: Loc, name: str) -> Acknowledged:
         self._refuse_own((name,), errno.EPERM)
-        return await self.change(Kind.METADATA, Translator.removexattr, call, loc, name)
+        return await self.change_attributes(Translator.removexattr, call, loc, name)
 
     async def fremovexattr(self, call: Call, fd: Fd, name: str) -> Acknowledged:
         self._refuse_own((name,), errno.EPERM)
-        return await self.change(Kind.METADATA, Translator.fremovexattr, call, fd, name)
+        return await self.change_attributes(Translator.fremovexattr, call, fd, name)
 
     async def xattrop(self, call: Call, loc: Loc, kind: XattropKind, values: Mapping[str, bytes]) -> Xattrs:
         self._refuse_own(values, errno.EINVAL)
-        return await self.change(Kind.METADATA, Translator.xattrop, call, loc, kind, values)
+        return await self.change_attributes(Translator.xattrop, call, loc, kind, values)
 
     async def fxattrop(self, call: Call, fd: Fd, kind: XattropKind, values: Mapping[str, bytes]) -> Xattrs:
         self._refuse_own(values, errno.EINVAL)
-        return await self.change(Kind.METADATA, Translator.fxattrop, call, fd, kind, values)
+        return await self.change_attributes(Translator.fxattrop, call, fd, kind, values)
 
     def _refuse_own(self, names: Collection[str], code: int) -> None:
         for name in names:

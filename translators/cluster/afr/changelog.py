@@ -29,6 +29,8 @@ class Kind(IntEnum):
 
 Counters = tuple[int, int, int]
 NONE: Counters = (0, 0, 0)
+ONE_CHANGE: Counters = (1, 0, 0)
+"""What the dirty counters say while the contents of a file are about to change."""
 
 
 def packed(kind: Kind, amount: int) -> bytes:
@@ -72,13 +74,14 @@ def unpacked(value: object) -> Counters:
 
 @attrs.frozen
 class Keys:
-    """The xattr names that one afr owns: one per child, in order, and the dirty key."""
+    """The xattr names that one afr owns: one per child, in order, the dirty key, and who its children are."""
 
     pending: tuple[str, ...]
     dirty: str
+    identity: str = ""
 
     def owned(self, name: str) -> bool:
-        return name == self.dirty or name in self.pending
+        return name == self.dirty or name in self.pending or name == self.identity
 
     @property
     def asked(self) -> dict[str, int]:

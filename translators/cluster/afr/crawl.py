@@ -96,7 +96,7 @@ class Crawler:
         try:
             while self._wanted:
                 self._wanted = False
-                await self.heal(None, False)
+                await self.heal(None, bool(self.afr.suspects.children))
         except OSError:
             self._wanted = True  # a child went away: its return wakes us
         finally:
@@ -120,27 +120,28 @@ class Crawler:
         for number in sorted(self.afr.up):
             part = None if full else await index_of(self.afr.children[number], call)
             if part is None:
-                return await self._tree(call)
+                return await self._tree()
             found |= part
         return found
 
-    async def _tree(self, call: Call) -> set[Gfid]:
+    async def _tree(self) -> set[Gfid]:
         """Every object that any child has."""
         found = {ROOT_GFID}
         directories = deque([ROOT_GFID])
         while directories:
             gfid = directories.popleft()
             for number in sorted(self.afr.up):
-                for iatt in await self._inside(self.afr.children[number], call, gfid):
+                for iatt in await self.inside(number, gfid):
                     if iatt.gfid not in found:
                         found.add(iatt.gfid)
                         if iatt.is_dir:
                             directories.append(iatt.gfid)
         return found
 
-    async def _inside(self, child: Translator, call: Call, gfid: Gfid) -> list[Iatt]:
+    async def inside(self, child: int, gfid: Gfid) -> list[Iatt]:
+        """What a child has in a directory; nothing where it has no such directory."""
         try:
-            return [iatt for _, iatt in await list_directory(child, call, gfid)]
+            return [iatt for _, iatt in await list_directory(self.afr.children[child], self.call(), gfid)]
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ESTALE, errno.ENOTDIR):
                 return []
@@ -150,7 +151,13 @@ class Crawler:
         """Heal until a pass changes nothing more. Whoever asks while another heal is under way gets the next turn: two
         at once would only find each other's locks."""
         async with self._turn:
-            return await self._heal(gfid, full)
+            if not full or gfid is not None:
+                return await self._heal(gfid, full)
+            await self.afr.suspects.owe_everything()
+            report = await self._heal(None, full)
+            if report.clean:
+                await self.afr.suspects.healed()
+            return report
 
     async def _heal(self, gfid: Gfid | None, full: bool) -> HealReport:
         waiting = {gfid} if gfid is not None else await self.candidates(full)

@@ -104,7 +104,8 @@ class Healing:
         found = direction(self.copies, kind, self.afr.quorum.majority)
         if found.split:
             raise SplitBrain(f"every copy is blamed for {kind.name.lower()}")
-        return found
+        sources = self.afr.suspects.beside(found.sources)
+        return Direction(sources, found.sinks | found.sources - sources)
 
     def in_doubt(self, kind: Kind, children: Collection[int]) -> bool:
         seen = witnessed(self.copies, kind)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .replica_set import ReplicaSet
 
 METADATA_RANGE_START = 2**63 - 2
-"""Where GlusterFS locks for metadata: a range of its own at the end of the file (wire.md 17)."""
+"""Where GlusterFS locks for metadata: a range of its own behind the last byte of any file (wire.md 17)."""
 
 
 class Lock(Protocol):
@@ -62,8 +62,8 @@ class InodeLock:
 
     @classmethod
     def for_data(cls, target: Loc | Fd) -> InodeLock:
-        """The whole file."""
-        return cls(target, Flock())
+        """The whole file, so far as it can have bytes."""
+        return cls(target, Flock(length=METADATA_RANGE_START))
 
     @classmethod
     def for_metadata(cls, target: Loc | Fd) -> InodeLock:

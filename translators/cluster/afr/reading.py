@@ -21,8 +21,9 @@ from ....graph import (
     fail,
     fan_out,
 )
-from .changelog import Keys, Record
+from .changelog import NONE, ONE_CHANGE, Keys, Record
 from .locks import EntryLock, held
+from .suspects import Suspects
 from .verdict import Copy, combined_error, conflict, heaviest, readable, weight
 
 if TYPE_CHECKING:
@@ -55,18 +56,23 @@ class InodeState:
 
 @attrs.define
 class Inspection:
-    """What the children say of one object's copies, asked at one moment."""
+    """What the children say of one object's copies, asked at one moment. `ours` are those on which a change of our own
+    is announced: that is no news."""
 
     generation: int
     moment: int
     copies: Mapping[int, Copy]
+    suspects: Suspects
+    ours: Collection[int] = ()
     readable: frozenset[int] = attrs.field(init=False)
     changing: bool = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         alike = not conflict([copy.iatt for copy in self.copies.values()])
-        self.readable = readable(self.copies) if alike else frozenset()
-        self.changing = any(any(copy.record.dirty) for copy in self.copies.values())
+        self.readable = self.suspects.beside(readable(self.copies)) if alike else frozenset()
+        self.changing = any(
+            copy.record.dirty != (ONE_CHANGE if child in self.ours else NONE) for child, copy in self.copies.items()
+        )
 
 
 async def look(afr: ReplicaSet, call: Call, loc: Loc, asked: Xdata | None = None) -> dict[int, Outcome[LookedUp]]:
@@ -118,7 +124,7 @@ async def inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> Inspection:
         if not copies:
             error = combined_error(list(outcomes.values()))
             raise fail(errno.ESTALE, gfid) if error.errno == errno.ENOENT else error
-        inspection = Inspection(generation, moment, copies)
+        inspection = Inspection(generation, moment, copies, afr.suspects, afr.streams.marked_since(gfid, moment))
         if afr.inodes[gfid].learn(inspection):
             break
     return inspection
@@ -132,13 +138,17 @@ ABOUT_THE_REQUEST = frozenset(
 
 async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, wind: Callable[[Translator], Awaitable[R]]) -> R:
     """Wind a reading fop to one readable child, and to the next where that one fails."""
-    first = afr.choose(await readable_for(afr, call, target))
+    first = afr.choose(afr.known_readable(target.gfid) or await readable_for(afr, call, target), target.gfid)
+    under_way = afr.choice.under_way
+    under_way[first] += 1
     try:
         return await wind(afr.children[first])
     except OSError as error:
         if error.errno in ABOUT_THE_REQUEST:
             raise
         last = error
+    finally:
+        under_way[first] -= 1
     for child in sorted(await readable_for(afr, call, target, fresh=True) - {first}):
         try:
             return await wind(afr.children[child])
@@ -164,7 +174,7 @@ async def readable_for(afr: ReplicaSet, call: Call, target: Loc | Fd, fresh: boo
 
 async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     """Find an object: what the good copies of its parent say counts; then what its own good copies say."""
-    voters = await readable_copies(afr, call, loc.parent) if loc.named else frozenset(afr.up)
+    voters = await afr.good_copies(call, loc.parent) if loc.named else frozenset(afr.up)
     if not afr.quorum.met(afr.up):
         raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
     generation, moment = afr.generation, afr.moment
@@ -185,10 +195,10 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     if loc.named and loc.gfid not in (NULL_GFID, gfid):
         raise fail(errno.ESTALE, loc.name)
     everywhere = {child: copy for child, copy in copies_of(afr.keys, outcomes).items() if copy.iatt.gfid == gfid}
-    inspection = Inspection(generation, moment, everywhere)
+    inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.marked_since(gfid, moment))
     afr.inodes[gfid].learn(inspection)
     good = inspection.readable or frozenset(found)
-    return _answer(afr, outcomes, good & found.keys() or good)
+    return _answer(afr, outcomes, good & found.keys() or good, gfid)
 
 
 def _disagree(votes: dict[int, Outcome[LookedUp]]) -> bool:
@@ -241,9 +251,9 @@ async def _give_gfid(afr: ReplicaSet, call: Call, loc: Loc, asked: dict[str, obj
         return await look(afr, call, loc, {**asked, "gfid-req": wanted})
 
 
-def _answer(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]], good: Collection[int]) -> LookedUp:
+def _answer(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]], good: Collection[int], gfid: Gfid) -> LookedUp:
     """The reply of the child that is read from, without the keys that are this afr's own business."""
-    reply = outcomes[afr.choose(good)].reply
+    reply = outcomes[afr.choose(good, gfid)].reply
     return LookedUp(reply.iatt, reply.postparent, without_own(afr.keys, reply.xdata))
 
 

@@ -6,7 +6,7 @@ import errno
 import itertools
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
@@ -15,7 +15,6 @@ from ....graph import (
     NULL_GFID,
     Acknowledged,
     Call,
-    Capability,
     ChildChanged,
     ChildDown,
     ChildUp,
@@ -28,19 +27,26 @@ from ....graph import (
     Made,
     NewAttributes,
     Outcome,
+    ParentDown,
     State,
     Translator,
     children_first,
     fail,
-    option,
 )
-from ....graph import options as kinds
-from . import crawl, reading
+from . import crawl, reading, strict
+from .accepting import accept
+from .change import Change, Wind
 from .changelog import Keys, Kind
+from .choice import ReadChoice
+from .eager import Span, Streams
+from .known_children import KnownChildren
 from .locks import EntryLock, InodeLock, Lock, Waiters
+from .phases import Steps
 from .report import HealReport
+from .settings import AfrSettings
+from .suspects import Suspects
 from .transaction import Transaction
-from .verdict import Quorum, combined_error, quorum_of
+from .verdict import Quorum, combined_error
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -59,30 +65,11 @@ MAKERS = (Translator.create, Translator.mknod, Translator.mkdir, Translator.syml
 
 
 @attrs.define(eq=False)
-class ReplicaSet(Translator):
-    """The children of an afr as one: its options, who is up, what is known of their copies, and how each kind of fop is
-    replicated."""
-
-    quorum_type: str = option(
-        kinds.one_of("none", "fixed", "auto"), default="", help="auto for more than two children, else none"
-    )
-    quorum_count: int = option(kinds.integer(low=1), default=1, help="children needed, for quorum-type fixed")
-    read_subvolume: str = option(kinds.text, default="", help="the child to read from, if its copy is good")
-    self_heal_daemon: bool = option(kinds.boolean, default=True, help="heal when a child comes back")
-    pending_names: tuple[str, ...] = option(
-        kinds.words(),
-        default=(),
-        key="afr-pending-xattr",
-        help="names in the changelog keys, one per child; the children's names unless given",
-    )
-    dirty_key: str = option(
-        kinds.text, default="", key="afr-dirty-xattr", help="trusted.afr.dirty unless an afr lies below"
-    )
-    replicate: str = option(kinds.text, default="", help="1.3's pattern: only *:N with N children is supported")
+class ReplicaSet(AfrSettings):
+    """The children of an afr as one: who is up, what is known of their copies, how each kind of fop is replicated."""
 
     up: set[int] = attrs.field(init=False, factory=set, repr=False)
-    """The children that are up, by index."""
-    heard: set[int] = attrs.field(init=False, factory=set, repr=False)
+    """The children that are up, and known to be this afr's, by index."""
     generation: int = attrs.field(init=False, default=0, repr=False)
     """Counts the comings and goings of children: what is known of copies is valid for one generation."""
     moment: int = attrs.field(init=False, default=0, repr=False)
@@ -92,53 +79,24 @@ class ReplicaSet(Translator):
     keys: Keys = attrs.field(init=False, repr=False)
     quorum: Quorum = attrs.field(init=False, repr=False)
     inodes: Inodes[reading.InodeState] = attrs.field(init=False, factory=lambda: Inodes(reading.InodeState), repr=False)
+    under_way: set[Transaction] = attrs.field(init=False, factory=set, repr=False)
+    """Transactions of one change each."""
+    choice: ReadChoice = attrs.field(init=False, repr=False)
+    streams: Streams = attrs.field(init=False, repr=False)
     crawler: crawl.Crawler = attrs.field(init=False, repr=False)
+    known: KnownChildren = attrs.field(init=False, repr=False)
+    suspects: Suspects = attrs.field(init=False, repr=False)
     _owners: Iterator[int] = attrs.field(init=False, factory=lambda: itertools.count(1), repr=False)
     _owner_salt: bytes = attrs.field(init=False, default=b"", repr=False)
 
-    children_allowed: ClassVar[tuple[int, int | None]] = (1, None)
-    needs: ClassVar[frozenset[Capability]] = frozenset(
-        (Capability.PARTIAL_WRITES, Capability.XATTRS, Capability.XATTROP, Capability.LOCKS)
-    )
-    ignored_options: ClassVar[frozenset[str]] = frozenset(
-        (
-            *(f"{what}-{about}" for what in ("data", "metadata", "entry") for about in ("self-heal", "change-log")),
-            *("background-self-heal-count", "heal-wait-queue-length", "data-self-heal-algorithm", "self-heal", "debug"),
-            *(
-                "data-self-heal-window-size",
-                "choose-local",
-                "read-hash-mode",
-                "quorum-reads",
-                "eager-lock",
-                "lock-node",
-            ),
-            *("post-op-delay-secs", "optimistic-change-log", "pre-op-compat", "ensure-durability", "full-lock"),
-            *("locking-scheme", "granular-entry-heal", "consistent-metadata", "iam-self-heal-daemon", "node-uuid"),
-            *("iam-nfs-daemon", "heal-timeout", "shd-max-threads", "shd-wait-qlength", "use-anonymous-inode"),
-            *("volume-id", "strict-readdir", "*-lock-server-count", "halo-*"),
-        )
-    )
-
     def __attrs_post_init__(self) -> None:
         self.index = {child: number for number, child in enumerate(self.children)}
-        self.quorum = quorum_of(self.quorum_type, self.quorum_count, len(self.children))
+        self.quorum = self.asked_quorum
+        self.choice = ReadChoice.asked_of(self)
+        self.streams = Streams(self)
         self.crawler = crawl.Crawler(self)
-
-    def problems(self) -> Sequence[tuple[str | None, str, str]]:
-        """Options that do not fit the children."""
-        found: list[tuple[str | None, str, str]] = []
-        count, names = len(self.children), [child.name for child in self.children]
-        if self.quorum_type == "fixed" and self.quorum_count > count:
-            found.append(
-                ("quorum-count", f"a quorum of {self.quorum_count} needs more than {count} children", f"1 to {count}")
-            )
-        if self.pending_names and len(self.pending_names) != count:
-            found.append(("afr-pending-xattr", f"needs {count} names, one per child", f"write {','.join(names)}"))
-        if self.read_subvolume and self.read_subvolume not in names:
-            found.append(("read-subvolume", f"'{self.read_subvolume}' is no child", f"one of {', '.join(names)}"))
-        if self.replicate and self.replicate != f"*:{count}":
-            found.append(("replicate", f"'{self.replicate}' is not supported: every child gets a copy", f"*:{count}"))
-        return found
+        self.known = KnownChildren(self)
+        self.suspects = Suspects(self)
 
     async def start(self) -> None:
         nested = [node.name for node in children_first(self) if isinstance(node, ReplicaSet) and node is not self]
@@ -146,8 +104,9 @@ class ReplicaSet(Translator):
             raise fail(errno.EINVAL, f"{self.name}: an afr below it has the same name, and would share its locks")
         dirty = self.dirty_key or (f"trusted.afr.{self.name}.dirty" if nested else "trusted.afr.dirty")
         names = self.pending_names or tuple(child.name for child in self.children)
-        self.keys = Keys(tuple(f"trusted.afr.{name}" for name in names), dirty)
+        self.keys = Keys(tuple(f"trusted.afr.{name}" for name in names), dirty, f"trusted.afr.{self.name}.volgraph-id")
         self._owner_salt = self.seams.random.getrandbits(32).to_bytes(4, "big")
+        self.choice.salt = self._owner_salt[0]
 
     # --- children that come and go -----------------------------------------------------------------------------------
 
@@ -155,39 +114,64 @@ class ReplicaSet(Translator):
         """Count who is up. For its parents this node is up as long as a quorum of its children is."""
         child = self.index.get(event.source)
         if child is None or not event.rises:
+            if isinstance(event, ParentDown):
+                self.known.close()
+                self.streams.close_all()
             super().notify(event)
             return
         if isinstance(event, Contention):
-            return  # about a lock of our own, which is given back as soon as its change is done
+            self._contended(event)
+            return
         if isinstance(event, ChildUp):
-            self._turn(child, up=True)
+            self.known.came(child)
         elif isinstance(event, ChildDown):
-            self._turn(child, up=False)
+            self.known.went(child)
         elif isinstance(event, ChildChanged):
             self.generation += 1
             self.crawler.wake()
-        self._tell(event)
+            self._tell(better=True)
+            self.known.changed(child)
+
+    def _contended(self, event: Contention) -> None:
+        """Somebody wants a lock: one kept for changes to come is given up; any other is when its change is done."""
+        if event.domain != self.name:
+            self.rise(event)
+        elif event.name is None:
+            self.streams.close_soon(event.gfid)
+
+    @property
+    def settled(self) -> bool:
+        return self.known.settled
+
+    def settle(self, admitted: Collection[int], better: bool) -> None:
+        """These children take part from now on. `better`: somebody came, or knows more than before."""
+        suspect = self.suspects.everywhere
+        for child in range(len(self.children)):
+            if (child in admitted) != (child in self.up):
+                self._turn(child, child in admitted)
+        self._tell(better or self.suspects.everywhere != suspect)
 
     def _turn(self, child: int, up: bool) -> None:
-        self.heard.add(child)
-        if up == (child in self.up):
-            return
         self.generation += 1
+        self.streams.child_turned(child)
+        for transaction in self.under_way:
+            transaction.live.discard(child)  # its locks went with it
         if up:
             self.up.add(child)
             self.crawler.wake()
         else:
             self.up.discard(child)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, better: bool) -> None:
         if self.quorum.met(self.up):
             if self.state is not State.UP:
                 self.rise(ChildUp(self))
-            elif not isinstance(event, ChildDown):
+            elif better:
                 self.rise(ChildChanged(self))
-        elif self.state is State.UP or (self.state is State.UNKNOWN and len(self.heard) == len(self.children)):
-            down = [child.name for number, child in enumerate(self.children) if number not in self.up]
-            self.rise(ChildDown(self, f"below quorum: {', '.join(down)} down"))
+        elif self.state is State.UP or (self.state is State.UNKNOWN and len(self.known.heard) == len(self.children)):
+            self.rise(ChildDown(self, self.known.why_down()))
+        else:
+            self.known.explain()
 
     def disconnect(self, client: str) -> None:
         self.waiters.gone(client)
@@ -198,12 +182,14 @@ class ReplicaSet(Translator):
         """In which lock domain healers keep off each other; changes lock in the one that bears this afr's name."""
         return f"{self.name}:self-heal"
 
-    def choose(self, copies: Collection[int]) -> int:
-        """The copy to read from, among good ones."""
-        for child in copies:
-            if self.children[child].name == self.read_subvolume:
-                return child
-        return min(copies)
+    def choose(self, copies: Collection[int], gfid: Gfid = NULL_GFID) -> int:
+        """The copy to read from, among good ones; its attributes are told, too."""
+        return self.choice.of(copies, gfid)
+
+    def known_readable(self, gfid: Gfid) -> frozenset[int]:
+        """The copies that are known to be good, without asking."""
+        state = self.inodes.known(gfid)
+        return state.readable if state is not None and state.generation == self.generation else frozenset()
 
     def missed(self, gfid: Gfid, children: Collection[int]) -> None:
         """These copies have just missed a change: they are not read from now on."""
@@ -229,10 +215,34 @@ class ReplicaSet(Translator):
         now = {name: self.seams.clock.time_ns() for name in ("atime_ns", "mtime_ns") if getattr(new, name) == NOW_NS}
         return attrs.evolve(new, **now) if now else new
 
+    @property
+    def health(self) -> str:
+        """For people: `up` or `down`, and behind commas which children are kept out, and why."""
+        return ", ".join([self.state.value, *(f"{name} kept out: {why}" for name, why in self.known.reasons.items())])
+
+    @property
+    def below_another(self) -> bool:
+        """Is there an afr above this one?"""
+        above = list(self.parents)
+        while above:
+            node = above.pop()
+            if isinstance(node, ReplicaSet):
+                return True
+            above += node.parents
+        return False
+
     # --- healing -----------------------------------------------------------------------------------------------------
+
+    async def accept(self, child_name: str) -> None:
+        """Take a child that is kept out for one of this afr's: it counts as empty, and a full heal fills it.
+
+        EINVAL no such child, or none beside it that is known; ENOTCONN a child cannot be asked.
+        """
+        await accept(self, child_name)
 
     async def heal(self, gfid: Gfid | None = None, full: bool = False) -> HealReport:
         """Heal one object, or all that the children's indices name; `full` looks at every object of the tree."""
+        await self.known.quiet()
         return await self.crawler.heal(gfid, full)
 
     async def pending(self) -> HealReport:
@@ -256,23 +266,38 @@ class ReplicaSet(Translator):
         **_: P.kwargs,
     ) -> R:
         """From one good copy."""
-        there = await self.object_at(call, target)
-        return await reading.read(self, call, there, lambda child: getattr(child, fop.__name__)(call, there, *args))
+        there = target if isinstance(target, Fd) else await self.object_at(call, target)
+        reader = strict.read if self.strict_reads else reading.read
+        return await reader(self, call, there, lambda child: getattr(child, fop.__name__)(call, there, *args))
 
-    async def change(
+    async def change_contents(
         self,
-        kind: Kind,
+        span: Span,
         fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
         call: Call,
         target: T,
         *args: P.args,
         **_: P.kwargs,
     ) -> R:
-        """Contents or attributes of one object, on all copies. EIO if no copy is known to be good."""
+        """The contents of one file, on all copies. EIO if no copy is known to be good."""
+        there = await self.object_at(call, target)
+        done: Change[R] = await self.streams.change(call, there, span, _winding(fop, there, *args))
+        return done.reply
+
+    async def change_attributes(
+        self,
+        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
+        call: Call,
+        target: T,
+        *args: P.args,
+        **_: P.kwargs,
+    ) -> R:
+        """Attributes of one object, on all copies. EIO if no copy is known to be good."""
         there = await self.object_at(call, target)
         await reading.readable_for(self, call, there)
-        lock = InodeLock.for_data(there) if kind is Kind.DATA else InodeLock.for_metadata(there)
-        return (await self._transaction(call, kind, [lock], [there], fop, there, *args)).reply
+        locks, wind = [InodeLock.for_metadata(there)], _winding(fop, there, *args)
+        done: Change[R] = await self._alone(call, Kind.METADATA, locks, [there], wind)
+        return done.reply
 
     async def change_names(
         self,
@@ -282,40 +307,56 @@ class ReplicaSet(Translator):
         call: Call,
         *args: P.args,
         **_: P.kwargs,
-    ) -> Transaction[R]:
+    ) -> Change[R]:
         """Names in one or two directories, on all copies."""
         marked = [Loc(gfid) for gfid in dict.fromkeys(directories)]
         for directory in marked:
             await reading.readable_for(self, call, directory)
-        return await self._transaction(call, Kind.ENTRY, locks, marked, fop, *args)
+        return await self._alone(call, Kind.ENTRY, locks, marked, _winding(fop, *args), fop in MAKERS)
 
     async def make(self, loc: Loc, fop: Callable[..., Awaitable[Made]], call: Call, *args: Any) -> Made:
         """A new object at `loc`."""
         return self.made(await self.change_names([EntryLock.on(loc)], [loc.parent], fop, call, *args))
 
-    def made(self, done: Transaction[Made]) -> Made:
+    def made(self, done: Change[Made]) -> Made:
         """What is known of a new object's copies; of one that create has found, who knows."""
         state = self.inodes[done.reply.iatt.gfid]
-        if done.reply.iatt.gfid == done.call.asked("gfid-req") and state.changed_at <= done.began:
+        if done.reply.iatt.gfid == done.call.asked("gfid-req") and state.changed_at <= done.transaction.began:
             state.generation, state.readable = self.generation, frozenset(done.replies)
         else:
             state.generation = reading.UNKNOWN
         return done.reply
 
-    async def _transaction(
+    async def _alone(
         self,
         call: Call,
         kind: Kind,
         locks: Sequence[Lock],
         marked: Sequence[Loc | Fd],
-        fop: Callable[..., Awaitable[R]],
-        *args: Any,
-    ) -> Transaction[R]:
-        transaction: Transaction[R] = Transaction(
-            self, call, kind, locks, marked, lambda to, child, call: to.wind(child, fop, call, *args), fop in MAKERS
-        )
-        await transaction.run()
-        return transaction
+        wind: Wind,
+        makes_object: bool = False,
+    ) -> Change[Any]:
+        """One change in a transaction of its own."""
+        transaction = Transaction(self, kind, locks, marked)
+        change: Change[Any] = Change(transaction, call, wind, makes_object)
+        self.under_way.add(transaction)
+        try:
+            await transaction.steps.run(transaction.begin(lambda: change.operate(transaction.end)))
+        finally:
+            self.under_way.discard(transaction)
+        error = change.error or transaction.error
+        if error is not None:
+            raise error
+        return change
+
+    def steps(self) -> Steps:
+        return Steps(self.index, self.tasks)
+
+    async def good_copies(self, call: Call, gfid: Gfid) -> frozenset[int]:
+        """The copies whose word counts: as this client knows, or (strict reads) as a quorum holds for certain."""
+        if self.strict_reads:
+            return await strict.certain_copies(self, call, gfid)
+        return await reading.readable_copies(self, call, gfid)
 
     def children_up(self) -> list[Translator]:
         return [self.children[child] for child in sorted(self.up)]
@@ -339,14 +380,22 @@ class ReplicaSet(Translator):
             raise combined_error(outcomes)
         return Acknowledged()
 
+    def flags_of(self, fd: Fd) -> int:
+        """How the fd was opened here; one that was not may do everything."""
+        slot: OpenFd | None = fd.slots.get(self)
+        return os.O_RDWR if slot is None else slot.flags
+
     def refuse_unless_open_for(self, fd: Fd, access: int) -> None:
         """EBADF. Not left to the children: where an fd is not open, a child takes it for one that may do everything."""
-        slot: OpenFd | None = fd.slots.get(self)
-        if slot is not None and slot.flags & os.O_ACCMODE not in (access, os.O_RDWR):
+        if self.flags_of(fd) & os.O_ACCMODE not in (access, os.O_RDWR):
             raise fail(errno.EBADF, fd.gfid)
 
     def quorum_reply(self, outcomes: Sequence[Outcome[R]]) -> R:
         replies = {self.index[o.child]: o.value for o in outcomes if o.value is not None}
         if not self.quorum.met(replies):
             raise combined_error(outcomes)
-        return replies[self.choose(replies)]
+        return replies[min(replies)]
+
+
+def _winding(fop: Callable[..., Awaitable[Any]], *args: Any) -> Wind:
+    return lambda to, child, call: to.wind(child, fop, call, *args)

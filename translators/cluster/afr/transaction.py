@@ -1,195 +1,165 @@
-"""The write transaction: lock, pre-op, fop, post-op, unlock (afr.md 10.2).
+"""The write transaction: lock, pre-op, the changes themselves, post-op, unlock (afr.md 10.2).
 
-A transaction is a list of phases. Each phase winds one fop to some of the children and then judges their answers; it
-has no socket, clock or task of its own. So the same code is run, simulated, and swept through every schedule of
-failures.
-
-Cancelling the caller never leaves a transaction half done: it knows its phase and the answers on their way, so it is
-handed to the graph's task group, which takes it on from there.
+The pre-op says on every copy that something is about to change, and reads which copies were good. The post-op takes
+that back, and says on the copies that have all changes who missed some. Between the two there is one change (see
+`change`), or, for the contents of a file, as many as come in time (see `eager`).
 """
 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ....graph import (
-    Answers,
-    Call,
-    Fd,
-    Iatt,
-    Loc,
-    Outcome,
-    Translator,
-    XattropKind,
-    fail,
-)
-from .changelog import Kind, Record
+from ....graph import Answers, Call, Fd, Gfid, Loc, Outcome, Translator, XattropKind, fail, in_doubt
+from .changelog import Kind, Record, packed
 from .locks import Lock
-from .verdict import combined_error, contents_of, judge, shortest_fails, strangers_fail
+from .phases import Outcomes, Phase, Steps
+from .verdict import combined_error
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
 
-R = TypeVar("R")
-
-Wind = Callable[[Answers[Any], Translator, Call], None]
-"""Winds the fop itself to one child."""
+Then = Callable[[], Phase | None]
+"""Says which phase is next."""
 
 
-@attrs.define
-class Phase:
-    """One step: `send` starts a fop on some children without awaiting, `take` judges the answers and says what next.
-    `withdraw` is for a step that may take for ever: it asks for an answer now."""
-
-    name: str
-    send: Callable[[], Answers[Any]]
-    take: Callable[[dict[int, Outcome[Any]]], Phase | None]
-    withdraw: Callable[[], object] | None = None
+def nothing() -> None:
+    """No phase is next."""
 
 
-@attrs.define(eq=False)
-class Transaction(Generic[R]):
-    """One replicated change. Once `run` has returned, `replies` are those of good copies that have it, by child."""
+@attrs.define(eq=False, repr=False)
+class Transaction:
+    """What is held, and known, while something is changed. Children are meant by their indices."""
 
     afr: ReplicaSet
-    call: Call
     kind: Kind
     locks: Sequence[Lock]
     marked: Sequence[Loc | Fd]
     """The objects that carry the changelog: the file, or the directories whose names change."""
-    wind: Wind
-    makes_object: bool = False
 
-    quiet: Call = attrs.field(init=False)
-    """The same call without xdata and attributes, for locks and the changelog. It belongs to no client: the locks of a
-    change outlive the connection that asked for it."""
+    call: Call = attrs.field(init=False)
+    """For locks and the changelog. It belongs to no client: they outlive the connection that asked for the change."""
+    steps: Steps = attrs.field(init=False)
     began: int = attrs.field(init=False)
     """As the afr counts moments."""
     live: set[int] = attrs.field(init=False)
-    """The children that take part still."""
+    """Those that take part still: nothing has failed on them."""
     clean: set[int] = attrs.field(init=False)
-    """The copies that were good before this change, as to its kind."""
+    """Those whose copies are good, as to this kind of change."""
     sound: set[int] = attrs.field(init=False)
-    """The copies that nobody blames for anything: what they tell of attributes is true."""
+    """Those that nobody blames for anything: what they tell of attributes is true."""
+    missed: frozenset[int] = attrs.field(init=False, default=frozenset())
+    """Those that missed a change that happened."""
+    told: frozenset[int] = attrs.field(init=False, default=frozenset())
+    """Those of them that are blamed on record, on a quorum."""
+    announced: bool = attrs.field(init=False, default=False)
+    """The pre-op was done, or begun: the post-op has to take it back."""
+    doubtful: bool = attrs.field(init=False, default=False)
+    """A change ended in the dark: the marks of the pre-op stay, until a heal has looked."""
+    unstable: bool = attrs.field(init=False, default=False)
+    """Bytes were overwritten that no copy has been told to keep on disk."""
+    error: OSError | None = attrs.field(init=False, default=None)
+    """Why it could not begin, or what kept the post-op from being on record."""
     failures: list[Outcome[Any]] = attrs.field(init=False, factory=list)
     granted: list[tuple[Lock, int]] = attrs.field(init=False, factory=list)
-    replies: dict[int, R] = attrs.field(init=False, factory=dict)
-    blame: frozenset[int] = attrs.field(init=False, default=frozenset())
-    error: OSError | None = attrs.field(init=False, default=None)
-    bug: Exception | None = attrs.field(init=False, default=None)
-    abandoned: bool = attrs.field(init=False, default=False)
-    phase: Phase | None = attrs.field(init=False, default=None)
-    answers: Answers[Any] | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
-        owner = self.afr.new_lock_owner()
-        self.call, self.quiet = self.call.owned_by(owner, self.call.xdata), self.call.owned_by(owner)
-        self.quiet.client, self.quiet.attributes = "", False
+        self.call = Call(lk_owner=self.afr.new_lock_owner(), attributes=False)
+        self.steps = self.afr.steps()
         self.began = self.afr.moment
         self.live = set(self.afr.up)
-        self.clean, self.sound = set(self.live), set(self.live)
+        good = self.afr.suspects.beside(self.live)
+        for gfid in self.gfids:  # the children that say so now may be out of reach
+            good &= self.afr.known_readable(gfid) or good
+        self.clean, self.sound = set(good), set(good)
         self.locks = sorted(self.locks, key=lambda lock: lock.order)
 
     @property
-    def reply(self) -> R:
-        """The one reply for the caller."""
-        return self.replies[self.afr.choose(self.replies)]
-
-    async def run(self) -> None:
-        """Go through the phases. Raises the error of the change as a whole."""
-        if not self.afr.quorum.met(self.live):
-            raise fail(errno.ENOTCONN, f"{self.afr.name}: too few children are up")
-        self.phase = self._try_lock(0)
-        try:
-            await self._proceed()
-        except Exception:
-            raise
-        except BaseException:  # the caller is cancelled, in whatever way: others finish what it began
-            self.abandoned = True
-            if self.phase is not None and self.phase.withdraw is not None:
-                self.phase.withdraw()
-            self.afr.tasks.start(self._proceed())
-            raise
-        if self.bug is not None:
-            raise self.bug
-        if self.error is not None:
-            raise self.error
-
-    async def _proceed(self) -> None:
-        """Work off the phases; called again after a cancellation, it goes on where it stood."""
-        while self.phase is not None:
-            if self.answers is None:
-                self.answers = self.phase.send()
-            try:
-                outcomes = await self.answers.all()
-            except Exception as bug:  # of a child: it failed, and what was begun is ended all the same
-                self.bug, outcomes = self.bug or bug, self.answers.outcomes
-            self.answers = None
-            self.phase = self.phase.take({self.afr.index[outcome.child]: outcome for outcome in outcomes})
+    def gfids(self) -> list[Gfid]:
+        return [target.gfid for target in self.marked]
 
     # --- lock: everywhere at once; if somebody else holds one, give all back and wait for one after the other --------
 
-    def _try_lock(self, number: int) -> Phase | None:
+    def begin(self, then: Then) -> Phase | None:
+        """Lock and pre-op, then whatever comes; or `error` says why not, and nothing is left behind."""
+        if not self._enough(self.live):
+            raise fail(errno.ENOTCONN, f"{self.afr.name}: too few children are up")
+        return self._try_lock(0, then)
+
+    def _try_lock(self, number: int, then: Then) -> Phase | None:
         if number == len(self.locks):
-            return self._locked()
+            return self._locked(then)
         lock = self.locks[number]
 
-        def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
+        def take(outcomes: Outcomes) -> Phase | None:
             self.granted += [(lock, child) for child, outcome in outcomes.items() if outcome.ok]
             if any(outcome.errno == errno.EAGAIN for outcome in outcomes.values()):
                 waiting = [(lock, child) for lock in self.locks for child in sorted(self.live)]
-                return self._unlock(then=lambda: self._wait_for_locks(waiting))
+                return self._unlock(then=lambda: self._wait_for_locks(waiting, then))
             self._drop(outcomes)
-            return self._try_lock(number + 1)
+            return self._try_lock(number + 1, then)
 
-        return self._phase(
-            "lock", self.live, lambda to, child: lock.take(to, child, self.quiet, self.afr.name, False), take
+        return self.phase(
+            "lock", self.live, lambda to, child: lock.take(to, child, self.call, self.domain, False), take
         )
 
-    def _wait_for_locks(self, waiting: Sequence[tuple[Lock, int]]) -> Phase | None:
+    def _wait_for_locks(self, waiting: Sequence[tuple[Lock, int]], then: Then) -> Phase | None:
         """One lock on one child at a time, in an order that everybody keeps: so nobody waits in a circle."""
         waiting = [(lock, child) for lock, child in waiting if child in self.live]
-        if not waiting or self.abandoned:
-            return self._locked()
+        if not waiting or self.steps.abandoned:
+            return self._locked(then)
         lock, child = waiting[0]
 
-        def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
+        def take(outcomes: Outcomes) -> Phase | None:
             if outcomes[child].ok:
                 self.granted.append((lock, child))
             self._drop(outcomes)
-            return self._wait_for_locks(waiting[1:])
+            return self._wait_for_locks(waiting[1:], then)
 
-        phase = self._phase(
-            "lock", [child], lambda to, node: lock.take(to, node, self.quiet, self.afr.name, True), take
-        )
-        phase.withdraw = lambda: lock.give(Answers(), self.afr.children[child], self.quiet, self.afr.name)
+        phase = self.phase("lock", [child], lambda to, node: lock.take(to, node, self.call, self.domain, True), take)
+        phase.withdraw = lambda: lock.give(Answers(), self.afr.children[child], self.call, self.domain)
         return phase
 
-    def _locked(self) -> Phase | None:
-        if self.abandoned or not self._enough(self.live):
+    def _locked(self, then: Then) -> Phase | None:
+        if not self._may_go_on():
             return self._unlock()
-        return self._pre_op(0)
+        if self._may_go_unannounced():
+            return then()
+        self.announced = True
+        return self._pre_op(0, then)
 
-    # --- pre-op: say on every copy that something is about to change, and learn which copies were good ---------------
+    def _may_go_unannounced(self) -> bool:
+        """Optimistic change log: no pre-op where all copies take part and are known to be good."""
+        if self.kind is Kind.DATA or not self.afr.optimistic_change_log or len(self.live) < len(self.afr.children):
+            return False
+        return all(self.afr.known_readable(gfid) == self.live for gfid in self.gfids)
 
-    def _pre_op(self, number: int) -> Phase | None:
+    def _may_go_on(self) -> bool:
+        if self.steps.abandoned:
+            self.error = self.error or fail(errno.ECANCELED, self.afr.name)
+            return False
+        return self._enough(self.live)
+
+    # --- pre-op ------------------------------------------------------------------------------------------------------
+
+    def _pre_op(self, number: int, then: Then) -> Phase | None:
         if number == len(self.marked):
-            return self._operate()
+            return then()
         target, values = self.marked[number], self.afr.keys.pre_op(self.kind)
 
-        def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
+        def take(outcomes: Outcomes) -> Phase | None:
             self._drop(outcomes)
             for child in self.live:
                 self._heed(Record.read(self.afr.keys, outcomes[child].reply.values))
-            if self.abandoned or not self._enough(self.live):
-                return self._post_op(0, self.marked[: number + 1], self.live)
-            return self._pre_op(number + 1)
+            if not self._may_go_on():
+                return self._post_op(self.marked[: number + 1])
+            return self._pre_op(number + 1, then)
 
-        return self._phase("pre-op", self.live, lambda to, child: self._xattrop(to, child, target, values), take)
+        return self.phase("pre-op", self.live, lambda to, child: self.xattrop(to, child, target, values), take)
 
     def _heed(self, record: Record) -> None:
         for other, counters in enumerate(record.pending):
@@ -198,84 +168,122 @@ class Transaction(Generic[R]):
                 if counters[self.kind]:
                     self.clean.discard(other)
 
-    # --- the fop -----------------------------------------------------------------------------------------------------
+    # --- what changes report -----------------------------------------------------------------------------------------
 
-    def _operate(self) -> Phase | None:
-        def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
-            shortest_fails(outcomes)
-            strangers_fail(outcomes, self.clean, self.call.asked("gfid-req"))
-            verdict = judge(outcomes, self.clean, self.afr.quorum)
-            self.error = verdict.error
-            if verdict.error is not None:
-                if verdict.settled:
-                    return self._post_op(0, self.marked, self.live)
-                self._doubt()
-                return self._unlock()  # the dirty marks stay: nobody knows what happened
-            telling = verdict.good & self.sound or verdict.good & self.clean
-            self.replies = {child: outcomes[child].reply for child in sorted(telling)}
-            self.blame = verdict.blame
-            for target in self.marked:
-                self.afr.missed(target.gfid, verdict.blame)
-            if self.blame and self.makes_object:
-                return self._mark_new_object(verdict.good)
-            return self._post_op(0, self.marked, verdict.good)
+    def happened(self, blame: frozenset[int]) -> None:
+        """A change is done, and these copies missed it: nothing more is sent to them, and they are read no more."""
+        if blame - self.missed:
+            self.missed |= blame
+            self.live -= blame
+            self.clean -= blame
+            self.sound -= blame
+            for gfid in self.gfids:
+                self.afr.missed(gfid, blame)
 
-        return self._phase("op", self.live, lambda to, child: self.wind(to, child, self.call), take)
+    def in_the_dark(self) -> None:
+        """A change has failed, and nobody knows where it happened."""
+        self.doubtful = True
+        for gfid in self.gfids:
+            self.afr.doubted(gfid)
 
-    def _mark_new_object(self, good: Collection[int]) -> Phase | None:
-        """The copies that missed the making of an object are owed its attributes and its contents too.
+    def tell(self, then: Then) -> Phase | None:
+        """Put on record who missed something, while the transaction goes on."""
+        owed = self.missed - self.told
+        if not owed:
+            return then()
+        return self._told_on(0, self.marked, self.live, owed, self.afr.keys.owed(owed, (self.kind,)), then)
 
-        A symlink is whole once it is made. A healer of GlusterFS takes a mark on one for another name that the symlink
-        has on the copy that lacks it, looks for that, and gives up on the directory.
-        """
-        iatt: Iatt = next(iter(self.replies.values())).iatt  # type: ignore[attr-defined]
-        if iatt.is_symlink:
-            return self._post_op(0, self.marked, good)
-        target, values = Loc(iatt.gfid), self.afr.keys.owed(self.blame, contents_of(iatt))
+    # --- post-op: the changes are over -------------------------------------------------------------------------------
 
-        def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
-            marked = {child for child, outcome in outcomes.items() if outcome.ok}
-            return self._post_op(0, self.marked, marked)
+    def end(self, then: Then = nothing) -> Phase | None:
+        """Post-op and unlock; and before it, what the changes have written is put on the disks."""
+        if self.doubtful:
+            return self._unlock(then) if self.announced else self._leave_marks(then)
+        if self.unstable and self.afr.ensure_durability:
+            return self._fsync(then)
+        return self._post_op(self.marked, then)
 
-        return self._phase("post-op", good, lambda to, child: self._xattrop(to, child, target, values), take)
+    def _fsync(self, then: Then) -> Phase | None:
+        """A copy that cannot keep what it has written has missed it."""
+        fd = self.marked[0] if isinstance(self.marked[0], Fd) else Fd(self.marked[0].gfid, os.O_RDWR)
 
-    # --- post-op: the change is over; who missed it is told on those that have it ------------------------------------
+        def take(outcomes: Outcomes) -> Phase | None:
+            kept = {child for child, outcome in outcomes.items() if outcome.ok}
+            if not kept & self.clean:
+                self.in_the_dark()
+                return self._unlock(then)
+            self.happened(frozenset(range(len(self.afr.children))) - kept)
+            return self._post_op(self.marked, then)
 
-    def _post_op(self, number: int, marked: Sequence[Loc | Fd], told: Collection[int]) -> Phase | None:
+        return self.phase(
+            "fsync", self.live, lambda to, child: to.wind(child, Translator.fsync, self.call, fd, 1), take
+        )
+
+    def _post_op(self, marked: Sequence[Loc | Fd], then: Then = nothing) -> Phase | None:
+        owed = self.missed - self.told
+        if not self.announced and not owed:
+            return self._unlock(then)
+        keys = self.afr.keys
+        values = keys.post_op(self.kind, owed) if self.announced else keys.owed(owed, (self.kind,))
+        return self._told_on(0, marked, self.live, owed, values, lambda: self._unlock(then))
+
+    def _leave_marks(self, then: Then) -> Phase | None:
+        """What a pre-op would have said, for the healer: nobody knows what happened."""
+        values = {self.afr.keys.dirty: packed(self.kind, 1)}
+        return self._told_on(0, self.marked, self.live, frozenset(), values, lambda: self._unlock(then))
+
+    def _told_on(
+        self,
+        number: int,
+        marked: Sequence[Loc | Fd],
+        told: Collection[int],
+        owed: frozenset[int],
+        values: dict[str, bytes],
+        then: Then,
+    ) -> Phase | None:
+        """Change the counters of one marked object after the other, each where it succeeded on those before: a change
+        of names that is told half has two names, never none."""
         if number == len(marked):
-            if self.error is None and self.replies and not self._enough(told):
-                self._doubt()  # it happened, and is on record nowhere that counts
-            return self._unlock()
-        target, values = marked[number], self.afr.keys.post_op(self.kind, self.blame)
+            if not owed or self._enough(told):
+                self.told |= owed
+            else:
+                self.in_the_dark()  # it happened, and is on record nowhere that counts
+                self.error = in_doubt(self.error or fail(errno.EIO))
+            return then()
+        target = marked[number]
 
-        def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
+        def take(outcomes: Outcomes) -> Phase | None:
             self.failures += [outcome for outcome in outcomes.values() if not outcome.ok]
-            return self._post_op(number + 1, marked, {child for child in outcomes if outcomes[child].ok})
+            return self._told_on(number + 1, marked, {c for c in outcomes if outcomes[c].ok}, owed, values, then)
 
-        return self._phase("post-op", told, lambda to, child: self._xattrop(to, child, target, values), take)
+        return self.phase("post-op", told, lambda to, child: self.xattrop(to, child, target, values), take)
 
     # --- unlock ------------------------------------------------------------------------------------------------------
 
-    def _unlock(self, then: Callable[[], Phase | None] = lambda: None) -> Phase | None:
+    def _unlock(self, then: Then = nothing) -> Phase | None:
         """Give back every lock. A child that cannot be told drops it by itself, with the connection."""
         granted, self.granted = self.granted, []
 
         def send() -> Answers[Any]:
             answers: Answers[Any] = Answers()
             for lock, child in granted:
-                lock.give(answers, self.afr.children[child], self.quiet, self.afr.name)
+                lock.give(answers, self.afr.children[child], self.call, self.domain)
             return answers
 
         return Phase("unlock", send, lambda _: then())
 
     # --- what the phases share ---------------------------------------------------------------------------------------
 
-    def _phase(
+    @property
+    def domain(self) -> str:
+        return self.afr.name
+
+    def phase(
         self,
         name: str,
         children: Collection[int],
         wind: Callable[[Answers[Any], Translator], None],
-        take: Callable[[dict[int, Outcome[Any]]], Phase | None],
+        take: Callable[[Outcomes], Phase | None],
     ) -> Phase:
         def send() -> Answers[Any]:
             answers: Answers[Any] = Answers()
@@ -285,20 +293,16 @@ class Transaction(Generic[R]):
 
         return Phase(name, send, take)
 
-    def _xattrop(self, to: Answers[Any], child: Translator, target: Loc | Fd, values: dict[str, bytes]) -> None:
+    def xattrop(self, to: Answers[Any], child: Translator, target: Loc | Fd, values: dict[str, bytes]) -> None:
         if isinstance(target, Fd):
-            to.wind(child, Translator.fxattrop, self.quiet, target, XattropKind.ADD_ARRAY, values)
+            to.wind(child, Translator.fxattrop, self.call, target, XattropKind.ADD_ARRAY, values)
         else:
-            to.wind(child, Translator.xattrop, self.quiet, target, XattropKind.ADD_ARRAY, values)
+            to.wind(child, Translator.xattrop, self.call, target, XattropKind.ADD_ARRAY, values)
 
-    def _drop(self, outcomes: dict[int, Outcome[Any]]) -> None:
+    def _drop(self, outcomes: Outcomes) -> None:
         """A child that failed a phase takes no further part; what it misses, it will be blamed for."""
         self.failures += [outcome for outcome in outcomes.values() if not outcome.ok]
         self.live -= {child for child, outcome in outcomes.items() if not outcome.ok}
-
-    def _doubt(self) -> None:
-        for target in self.marked:
-            self.afr.doubted(target.gfid)
 
     def _enough(self, children: Collection[int]) -> bool:
         """Is the quorum met? If not, the change fails with what the children that failed have said."""

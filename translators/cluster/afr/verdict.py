@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ....graph import Gfid, Iatt, Made, Outcome, Renamed, Written, fail
+from ....graph import Gfid, Iatt, Made, Outcome, Renamed, Written, fail, is_in_doubt
 from .changelog import Kind, Record
 
 R = TypeVar("R")
@@ -57,6 +57,19 @@ def quorum_of(kind: str, count: int, children: int) -> Quorum:
     return Quorum(children, 1)
 
 
+def risks_of(quorum: Quorum) -> list[str]:
+    """What whoever asks for such a quorum should know (docs/promises.md)."""
+    if quorum.children < 2 or quorum.overlaps:
+        return []
+    most = quorum.children // 2 + 1
+    return [
+        f"{quorum.count} of {quorum.children} copies is enough to go on: clients that reach different copies can both "
+        "write a file, which is then in split-brain (EIO until a person decides), and one that reaches a stale copy "
+        f"reads old bytes; quorum-type fixed with quorum-count {most} refuses instead"
+        + (", with a third copy both go on" if quorum.children == 2 else "")
+    ]
+
+
 # --- errors ------------------------------------------------------------------------------------------------------
 
 _TELLING = (errno.ENODATA, errno.ENOENT, errno.ESTALE, errno.ENOSPC)
@@ -77,10 +90,10 @@ def combined_error(outcomes: Collection[Outcome[Any]]) -> OSError:
 
 def symmetric_error(outcomes: Collection[Outcome[Any]]) -> OSError | None:
     """The error, if every child gave the same one and none may have acted unseen: then the copies are still alike."""
-    codes = {outcome.errno for outcome in outcomes}
-    if len(codes) != 1 or codes & {0, errno.ENOTCONN}:
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if len(errors) < len(outcomes) or len({error.errno for error in errors}) != 1 or any(map(is_in_doubt, errors)):
         return None
-    return next(iter(outcomes)).error
+    return errors[0]
 
 
 # --- after the fop -----------------------------------------------------------------------------------------------
@@ -97,6 +110,23 @@ class Verdict:
     blame: frozenset[int]
     error: OSError | None = None
     settled: bool = True
+
+
+def unanimous(outcomes: Mapping[int, Outcome[Any]]) -> bool:
+    """Did the fop succeed everywhere, and come to the same? Then there is nothing to judge."""
+    results = set()
+    for outcome in outcomes.values():
+        if outcome.error is not None:
+            return False
+        value = outcome.value
+        results.add(
+            value.count
+            if isinstance(value, Written)
+            else value.iatt.gfid
+            if isinstance(value, (Made, Renamed))
+            else None
+        )
+    return len(results) == 1
 
 
 def judge(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], quorum: Quorum) -> Verdict:
@@ -177,6 +207,14 @@ def readable(copies: Mapping[int, Copy]) -> frozenset[int]:
         kinds = contents_of(copy.iatt)
         clean -= {child for child in clean if copy.record.blames(child, kinds)}
     return frozenset(clean)
+
+
+def certain(copies: Mapping[int, Copy], changing: bool, quorum: Quorum) -> frozenset[int]:
+    """The copies that every reader must agree on: a quorum that nobody blames, alike, in the midst of no change."""
+    good = readable(copies)
+    iatts = [copies[child].iatt for child in good]
+    alike = not conflict(iatts) and len({iatt.size for iatt in iatts if iatt.is_file}) <= 1
+    return good if alike and not changing and quorum.met(good) else frozenset()
 
 
 def conflict(iatts: Collection[Iatt]) -> str:

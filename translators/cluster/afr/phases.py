@@ -1,0 +1,74 @@
+"""A list of phases, and how it is worked off.
+
+Each phase winds one fop to some of the children and then judges their answers; it has no socket, clock or task of its
+own. So the same code is run, simulated, and swept through every schedule of failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from ....graph import Answers, Outcome, Translator
+from ....graph.tasks import Tasks
+
+Outcomes = dict[int, Outcome[Any]]
+"""What the children answered, by the child's index."""
+
+
+@attrs.define
+class Phase:
+    """One step: `send` starts a fop on some children without awaiting, `take` judges the answers and says what next.
+    `withdraw` is for a step that may take for ever: it asks for an answer now."""
+
+    name: str
+    send: Callable[[], Answers[Any]]
+    take: Callable[[Outcomes], Phase | None]
+    withdraw: Callable[[], object] | None = None
+
+
+@attrs.define(eq=False, repr=False)
+class Steps:
+    """Phases under way.
+
+    Cancelling the caller never leaves them half done: the present phase and the answers on their way are known here, so
+    the graph's task group takes the work on from there.
+    """
+
+    index: dict[Translator, int]
+    tasks: Tasks
+    phase: Phase | None = None
+    abandoned: bool = False
+    """Nobody waits for the result any more: what has not been changed yet need not be."""
+    _answers: Answers[Any] | None = None
+    _bug: Exception | None = None
+
+    async def run(self, first: Phase | None) -> None:
+        """Go through the phases. What a child raises that is no OSError surfaces at the end, after the last phase."""
+        self.phase = first
+        try:
+            await self._proceed()
+        except Exception:
+            raise
+        except BaseException:  # the caller is cancelled, in whatever way: others finish what it began
+            self.abandoned = True
+            if self.phase is not None and self.phase.withdraw is not None:
+                self.phase.withdraw()
+            self.tasks.start(self._proceed())
+            raise
+        if self._bug is not None:
+            raise self._bug
+
+    async def _proceed(self) -> None:
+        """Called again after a cancellation, it goes on where it stood."""
+        while self.phase is not None:
+            if self._answers is None:
+                self._answers = self.phase.send()
+            try:
+                outcomes = await self._answers.all()
+            except Exception as bug:  # of a child: it failed, and what was begun is ended all the same
+                self._bug, outcomes = self._bug or bug, self._answers.outcomes
+            self._answers = None
+            self.phase = self.phase.take({self.index[outcome.child]: outcome for outcome in outcomes})

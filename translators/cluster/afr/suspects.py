@@ -1,0 +1,109 @@
+"""Suspect bricks: after a loss of power nobody knows what a brick has kept of what was never fsynced.
+
+Such a brick says so when its root is looked up. While another child is above suspicion it is neither read nor healed
+from. A full heal compares nothing and copies everything to it, from that sibling; then the brick is told that it is
+trusted again. Where all that are up are suspect, the marks alone decide.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from ....graph import ROOT_LOC, Acknowledged, Call, Translator, fail, fan_out
+
+if TYPE_CHECKING:
+    from .replica_set import ReplicaSet
+
+log = logging.getLogger("volgraph.afr")
+
+SUSPECT_KEY = "volgraph.suspect"
+"""In the xdata of a lookup of the root: 1. Set on the root by the system itself: `TRUSTED`."""
+TRUSTED = b"0"
+
+
+class Suspects:
+    """The suspect children of one afr, as they last said it themselves."""
+
+    def __init__(self, afr: ReplicaSet) -> None:
+        self._afr = afr
+        self.children: set[int] = set()
+        self._owed: set[int] = set()
+        """Those to which everything is owed already, on their siblings."""
+
+    def told(self, child: int, suspect: bool) -> bool:
+        """What a child says of itself, each time it comes up; is it news?"""
+        if suspect == (child in self.children):
+            return False
+        self._afr.generation += 1
+        if suspect:
+            self.children.add(child)
+        else:
+            self.children.discard(child)
+            self._owed.discard(child)
+        return True
+
+    def went(self, child: int) -> None:
+        """Until it says again what it is; it may lose its power once more."""
+        self._owed.discard(child)
+
+    @property
+    def everywhere(self) -> bool:
+        """All that are up are suspect: then so is this afr, for one above it."""
+        return self._afr.up <= self.children
+
+    def beside(self, copies: Collection[int]) -> frozenset[int]:
+        """Those of some good copies that are above suspicion; if there is none, all of them."""
+        return frozenset(copies) - self.children or frozenset(copies)
+
+    # --- the end of a suspicion --------------------------------------------------------------------------------------
+
+    async def owe_everything(self) -> None:
+        """Before a full heal: what suspects have, nobody relies on. ENOTCONN and the like from the siblings."""
+        from .accepting import owe_everything
+
+        await self._ask_again()
+        afr = self._afr
+        witnesses = afr.up - self.children
+        if not witnesses or len(afr.up) < len(afr.children):
+            return
+        for child in sorted(self.children - self._owed):
+            await owe_everything(afr, child, witnesses)
+            self._owed.add(child)
+
+    async def healed(self) -> None:
+        """After a full heal that has left nothing: the suspects are told that they are trusted. Where none was above
+        suspicion it is an afr above this one that knows better, if there is one."""
+        afr = self._afr
+        if len(afr.up) < len(afr.children):
+            return
+        alone = len(self.children) == len(afr.children) and not afr.below_another
+        for child in sorted(self.children if alone else self.children & self._owed):
+            try:
+                await self._trust(child)
+            except OSError as error:
+                log.warning("%s: %s stays suspect: %s", afr.name, afr.children[child].name, error)
+
+    async def cleared(self, call: Call, values: Mapping[str, bytes]) -> Acknowledged:
+        """An afr above has healed all there is here. EPERM for applications; EINVAL."""
+        if call.pid >= 0:
+            raise fail(errno.EPERM, SUSPECT_KEY)
+        if dict(values) != {SUSPECT_KEY: TRUSTED}:
+            raise fail(errno.EINVAL, SUSPECT_KEY)
+        for child in sorted(self.children):
+            await self._trust(child)
+        return Acknowledged()
+
+    async def _trust(self, child: int) -> None:
+        afr = self._afr
+        await afr.children[child].setxattr(afr.crawler.call(), ROOT_LOC, {SUSPECT_KEY: TRUSTED})
+        self.told(child, False)
+
+    async def _ask_again(self) -> None:
+        """Another client may have healed them meanwhile."""
+        children = [self._afr.children[child] for child in sorted(self.children & self._afr.up)]
+        for outcome in await fan_out(children, Translator.lookup, self._afr.crawler.call(), ROOT_LOC):
+            if outcome.value is not None:
+                self.told(self._afr.index[outcome.child], bool((outcome.value.xdata or {}).get(SUSPECT_KEY)))
