@@ -40,9 +40,9 @@ def three(bricks: list[Switch]) -> Translator:
 
 
 def tree(bricks: list[Switch]) -> Translator:
-    left = Afr("left", bricks[:2], self_heal_daemon=False)
-    right = Afr("right", bricks[2:4], self_heal_daemon=False)
-    return Afr("top", [left, right], self_heal_daemon=False)
+    left = Afr("left", bricks[:2], self_heal_daemon=False, known_children=False)
+    right = Afr("right", bricks[2:4], self_heal_daemon=False, known_children=False)
+    return Afr("top", [left, right], self_heal_daemon=False, known_children=False)
 
 
 async def attempt(bench: Bench, step: Step) -> int:

@@ -102,6 +102,14 @@ def test_every_keeps_to_the_bound_on_faults() -> None:
     assert sorted(runs) == ["aaa", "aab", "aba", "baa"]
 
 
+def test_drawn_keeps_to_the_bound_on_faults() -> None:
+    drawn, faults = Drawn(1, 300, faults_max=2), []
+    for _ in drawn.runs():
+        faults.append("".join(drawn.choose("ab") for _ in range(30)).count("b"))
+
+    assert set(faults) == {0, 1, 2}
+
+
 def test_drawn_and_given_choices_are_what_they_say() -> None:
     drawn = Drawn(1, 20)
     given = Given([REQUEST_LOST])

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from volgraph.graph import (
+    Acknowledged,
     Buffer,
     Call,
     Capability,
@@ -81,6 +82,10 @@ class Toy(Translator):
             return written
         finally:
             await fan_out(locked, Translator.finodelk, call, self.name, fd, LockCommand.SET, unlock)
+
+    async def flush(self, call: Call, fd: Fd) -> Acknowledged:
+        """A write has ended when it is answered: nothing is left to do."""
+        return Acknowledged()
 
     def to_blame(self, good: list[Translator]) -> list[Translator]:
         missed = [child for child in self.children if child not in good]

@@ -1,6 +1,7 @@
 """The testing kit: for the author of a translator, and for whoever wants to see what replication promises.
 
 testing.check(lambda child: Upper("upper", [child]))          # every contract of a translator, one by one
+testing.like_a_directory(lambda child: Upper("u", [child]))   # thousands of random steps, compared with a directory
 history = testing.simulate(tree, workload, faults, seed=7)    # a cluster under virtual time
 testing.assert_invariants(history)
 report = testing.sweep(replicate, testing.WRITEV, copies=2)   # one change under every schedule of faults
@@ -17,7 +18,8 @@ from .fated import OK, REPLY_LOST, REQUEST_LOST, Fate, Fated, Phase, Where, fail
 from .history import History, assert_invariants, violations
 from .loop import run
 from .network import SimNetwork
-from .operations import CREATE, WRITEV
+from .operations import WRITEV
+from .operations_names import CREATE
 from .seams import simulated
 from .simulate import simulate
 from .sweep import SweepReport, sweep, sweep_heal
@@ -26,6 +28,7 @@ from .tree import Tree, afr, brick, unify
 from .workload import Fault, draw_faults, draw_workload
 
 if TYPE_CHECKING:
+    from .like_a_directory_runs import like_a_directory
     from .strategies import faults, trees, workloads
 
 __all__ = [
@@ -53,6 +56,7 @@ __all__ = [
     "draw_workload",
     "failing",
     "faults",
+    "like_a_directory",
     "run",
     "short",
     "simulate",
@@ -67,9 +71,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The strategies need Hypothesis, which a program that only checks or simulates does not."""
-    if name not in ("faults", "trees", "workloads"):
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    from . import strategies
+    """What needs Hypothesis, which a program that only checks or simulates does not."""
+    if name in ("faults", "trees", "workloads"):
+        from . import strategies
 
-    return getattr(strategies, name)
+        return getattr(strategies, name)
+    if name == "like_a_directory":
+        from .like_a_directory_runs import like_a_directory
+
+        return like_a_directory
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import anyio
 
 from ..graph import Graph, Translator
+from ..translators.cluster.afr.report import HealReport
 from ..translators.storage.memory import Memory, MemoryStore
 from .by_hand import by_hand, opened_by_hand
 from .fated import Decide, Fated
@@ -18,6 +18,7 @@ from .seams import simulated
 
 Replicate = Callable[[Sequence[Translator]], Translator]
 """Makes the replicator under test over the given children."""
+UP_SECONDS = 60.0
 
 
 class Bench:
@@ -53,20 +54,22 @@ class Bench:
     async def disturbed_heal(self, decide: Decide) -> None:
         """A new client heals under faults, and then sees what that has left."""
         async with Graph(self._client(self.everyone), simulated(0)) as graph:
+            await graph.up(UP_SECONDS)
             with self._faults(graph, decide):
-                error = await _healed(graph.top)
+                error = await _healed(graph)
             self._observe(graph)
             if not error and any(self.trial.marks):
                 self.trial.heal_error = "it ended clean, and left marks"
-            self.trial.readings = [("the healer", self._look(graph.top))]
+            self.trial.readings = [("the healer", await self._looked(graph.top))]
 
     async def heal(self) -> None:
         """A new client heals; no faults any more."""
         await anyio.sleep(1)
         trial = self.trial
         async with Graph(self._client(self.everyone), simulated(0)) as graph:
-            trial.heal_error = trial.heal_error or await _healed(graph.top)
-            trial.healed_value = self._look(graph.top)
+            await graph.up(UP_SECONDS)
+            trial.heal_error = trial.heal_error or await _healed(graph)
+            trial.healed_value = await self._looked(graph.top)
             trial.healed_images = [store.image() for store in self._stores]
             trial.healed_marks = [store.marks() for store in self._stores]
 
@@ -98,16 +101,26 @@ class Bench:
         self.trial.marks = [store.marks() for store in self._stores]
 
     def _look(self, top: Translator) -> Value | OSError:
+        return by_hand(self._looked(top))
+
+    async def _looked(self, top: Translator) -> Value | OSError:
         try:
-            return by_hand(self._operation.look(top))
+            return await self._operation.look(top)
         except OSError as error:
             return error
 
 
-async def _healed(top: Any) -> str:
-    """What kept a heal from ending clean, or ""."""
-    try:
-        report = await top.heal()
-    except OSError as error:
-        return str(error)
-    return "" if report.clean else str(report)
+async def _healed(graph: Graph) -> str:
+    """What kept a heal from ending clean, or "". The lowest replicators first: the copies of one are alike before
+    another above compares them."""
+    for node in graph.nodes:
+        heal: Callable[[], Awaitable[HealReport]] | None = getattr(node, "heal", None)
+        if heal is None:
+            continue
+        try:
+            report = await heal()
+        except OSError as error:
+            return str(error)
+        if not report.clean:
+            return str(report)
+    return ""

@@ -74,6 +74,7 @@ def opened_by_hand(top: Translator, seams: Seams | None = None) -> Iterator[Grap
     seams.clock = HandClock()
     graph = Graph(top, seams)
     graph.tasks = HandTasks()
+    graph.enter()
     for node in graph.nodes:
         by_hand(node.start())
     top.notify(ParentUp(top))

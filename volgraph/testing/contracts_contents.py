@@ -16,6 +16,10 @@ contents = Chapter()
 DIGITS = b"0123456789"
 MUCH = bytes(number % 26 + 65 for number in range(300_001))
 FAR = (1 << 32) + 5
+LAST = (1 << 63) - 1
+"""The largest offset."""
+BEYOND = (errno.EINVAL, errno.EFBIG, errno.EOVERFLOW)
+"""What is said of an offset, or a range, that no file can have."""
 
 
 async def read(bench: FopBench, fd: Fd, size: int = 1 << 20, offset: int = 0) -> bytes:
@@ -309,3 +313,83 @@ async def ranges_of_nothing_are_einval(bench: FopBench) -> None:
     for change in (bench.top.discard, bench.top.zerofill):
         for offset, length in ((0, 0), (-1, 5)):
             await bench.refuses(errno.EINVAL, change, bench.call(), fd, offset, length)
+
+
+# --- the ends of the range (offsets and sizes have 63 bits) ----------------------------------------------------------
+
+
+@contents()
+async def a_read_of_more_than_anybody_has_answers_what_there_is(bench: FopBench) -> None:
+    fd = await bench.created()
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    for size in ((1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32, LAST):
+        same(await read(bench, fd, size), DIGITS, f"contents, {size} bytes wanted")
+        same(await read(bench, fd, size, LAST), b"", f"contents at the last offset, {size} bytes wanted")
+    await bench.refuses(errno.EINVAL, bench.top.readv, bench.call(), fd, -1, 0)
+
+
+@contents()
+async def offsets_beyond_63_bits_are_refused(bench: FopBench) -> None:
+    fd = await bench.created()
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    for offset in (LAST + 1, -1, -LAST - 1, 1 << 64):
+        await bench.refuses(BEYOND, bench.top.readv, bench.call(), fd, 5, offset)
+        await bench.refuses(BEYOND, bench.top.writev, bench.call(), fd, b"X", offset)
+        await bench.refuses(BEYOND, bench.top.truncate, bench.call(), Loc(fd.gfid), offset)
+        await bench.refuses(BEYOND, bench.top.ftruncate, bench.call(), fd, offset)
+    await bench.refuses(BEYOND, bench.top.writev, bench.call(), fd, b"XYZ", LAST)
+    same(await read(bench, fd), DIGITS, "contents")
+
+
+@contents()
+async def a_size_at_the_end_of_the_range_is_sparse_or_too_large(bench: FopBench) -> None:
+    fd = await bench.created()
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    for size in (LAST, LAST - 4096, 1 << 62):
+        try:
+            await bench.top.ftruncate(bench.call(), fd, size)
+        except OSError as error:
+            holds(error.errno in (errno.EFBIG, errno.EINVAL), f"truncate to {size}: {error!r}")
+            size = len(DIGITS)
+        same((await bench.top.fstat(bench.call(), fd)).iatt.size, size, "size")
+        same(await read(bench, fd, 10), DIGITS, "contents")
+        await bench.top.ftruncate(bench.call(), fd, len(DIGITS))
+
+
+@contents(optional=True)
+async def ranges_beyond_63_bits_are_refused_by_what_reserves_and_punches(bench: FopBench) -> None:
+    fd = await bench.created()
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    for offset, length in ((0, LAST + 1), (LAST, LAST), (1, LAST), (LAST + 1, 1), (-1, LAST), (0, -LAST), (0, 1 << 64)):
+        await bench.refuses(BEYOND, bench.top.fallocate, bench.call(), fd, 0, offset, length)
+        await bench.refuses(BEYOND, bench.top.zerofill, bench.call(), fd, offset, length)
+        await bench.refuses(BEYOND, bench.top.discard, bench.call(), fd, offset, length)
+    same((await bench.top.fstat(bench.call(), fd)).iatt.size, 10, "size")
+    same(await read(bench, fd), DIGITS, "contents")
+
+
+@contents(optional=True)
+async def nothing_is_found_or_summed_beyond_the_end_of_the_range(bench: FopBench) -> None:
+    fd = await bench.created()
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    for offset in (LAST, LAST + 1, -1, 1 << 64):
+        for what in (SEEK_DATA, SEEK_HOLE):
+            await bench.refuses((*BEYOND, errno.ENXIO), bench.top.seek, bench.call(), fd, offset, what)
+    for offset, length in ((-1, 5), (0, -1), (LAST + 1, 5), (1 << 64, 5), (0, LAST + 1)):
+        await bench.refuses(BEYOND, bench.top.rchecksum, bench.call(), fd, offset, length)
+
+
+@contents(optional=True, brick=True)
+async def copy_file_range_refuses_ranges_beyond_63_bits(bench: FopBench) -> None:
+    fd, target = await bench.created(), await bench.created(b"target")
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    for start, goal, length in (
+        (-1, 0, 5),
+        (0, -1, 5),
+        (0, 0, -1),
+        (LAST + 1, 0, 1),
+        (0, LAST + 1, 1),
+        (0, 0, 1 << 64),
+    ):
+        await bench.refuses(BEYOND, bench.top.copy_file_range, bench.call(), fd, start, target, goal, length)
+    same((await bench.top.fstat(bench.call(), target)).iatt.size, 0, "size of the target")

@@ -121,3 +121,23 @@ async def a_directory_is_not_read_or_written_as_a_file(bench: FopBench) -> None:
     await bench.refuses(errno.EISDIR, bench.top.open, bench.call(), Loc(directory), os.O_RDWR, fd)
     await bench.refuses(errno.EISDIR, bench.top.open, bench.call(), Loc(directory), os.O_WRONLY, fd)
     await bench.refuses(errno.EISDIR, bench.top.truncate, bench.call(), Loc(directory), 0)
+
+
+@directories()
+async def a_listing_may_be_asked_for_at_any_size_and_offset(bench: FopBench) -> None:
+    for name in (b"a", b"b", b"c"):
+        await bench.file(name)
+    for piece in (bench.top.readdir, bench.top.readdirp):
+        for size in (1 << 31, 1 << 32, (1 << 63) - 1):
+            fd = await bench.opened_directory()
+            found = (await piece(bench.call(), fd, size, 0)).entries
+            same(sorted(entry.name for entry in found), [b"a", b"b", b"c"], f"names, {size} bytes wanted")
+        for offset in ((1 << 63) - 1, 1 << 63, -1, 1 << 64):
+            fd = await bench.opened_directory()
+            try:
+                reply = await piece(bench.call(), fd, 4096, offset)
+            except OSError as error:
+                holds(error.errno in (errno.EINVAL, errno.EOVERFLOW), f"a listing from {offset}: {error!r}")
+            else:
+                names = [entry.name for entry in reply.entries]
+                same(len(set(names)), len(names), f"names told once, from {offset}")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
+
+import anyio.lowlevel
 
 from ..graph import ROOT_GFID, Capability, EntryLockCommand, Flock, Loc, LockCommand, LockType
+from ..translators.storage.lock_table import WITHDRAW_KEY
 from .contract import Chapter
 from .fop_bench import OTHER, FopBench, at, holds, same
 
@@ -71,7 +75,7 @@ async def an_unlock_withdraws_a_request_that_waits(bench: FopBench) -> None:
     loc = Loc(await bench.file())
     await bench.top.inodelk(mine, DOMAIN, loc, SET, Flock(WRITE))
     waiting = bench.start(bench.top.inodelk(theirs, DOMAIN, loc, WAIT, Flock(WRITE)))
-    await bench.refuses(errno.EAGAIN, bench.top.inodelk, theirs, DOMAIN, loc, SET, Flock(WRITE))
+    await counted(bench, loc, "glusterfs.inodelk-count", 2)
     await bench.top.inodelk(theirs, DOMAIN, loc, SET, Flock(UNLOCK))
     try:
         await waiting
@@ -81,6 +85,63 @@ async def an_unlock_withdraws_a_request_that_waits(bench: FopBench) -> None:
         holds(False, "the request was granted")
     await bench.top.inodelk(mine, DOMAIN, loc, SET, Flock(UNLOCK))
     await bench.top.inodelk(mine, DOMAIN, loc, SET, Flock(WRITE))
+
+
+async def counted(bench: FopBench, loc: Loc, key: str, count: int) -> None:
+    """Wait until so many locks are held and waited for: a fop on its way has arrived by then."""
+    while ((await bench.top.lookup(bench.asking(key), loc)).xdata or {}).get(key) != count:
+        await anyio.lowlevel.checkpoint()
+
+
+@locks(needs=Capability.LOCKS, brick=True)
+async def whoever_holds_and_waits_for_more_can_give_up_waiting_alone(bench: FopBench) -> None:
+    mine, theirs = bench.call(), bench.call(OTHER)
+    loc = Loc(await bench.file())
+    await bench.top.inodelk(mine, DOMAIN, loc, SET, Flock(READ))
+    await bench.top.inodelk(theirs, DOMAIN, loc, SET, Flock(READ))
+    waiting = bench.start(bench.top.inodelk(theirs, DOMAIN, loc, WAIT, Flock(WRITE)))
+    await counted(bench, loc, "glusterfs.inodelk-count", 3)
+    await bench.top.inodelk(bench.call(OTHER, xdata={WITHDRAW_KEY: 1}), DOMAIN, loc, SET, Flock(UNLOCK))
+    try:
+        await waiting
+    except OSError as error:
+        same(errno.errorcode.get(error.errno or 0), "ECANCELED", "what the request was answered with")
+    await bench.refuses(errno.EAGAIN, bench.top.inodelk, mine, DOMAIN, loc, SET, Flock(WRITE))
+    await bench.top.inodelk(theirs, DOMAIN, loc, SET, Flock(UNLOCK))
+    await bench.top.inodelk(mine, DOMAIN, loc, SET, Flock(WRITE))
+
+
+@locks(needs=Capability.LOCKS)
+async def a_lock_has_an_owner(bench: FopBench) -> None:
+    fd = await bench.created()
+    nobody = bench.call(bytes(8))
+    await bench.refuses(errno.EINVAL, bench.top.lk, nobody, fd, SET, Flock(WRITE))
+
+
+@locks(needs=Capability.LOCKS, brick=True)
+async def an_fcntl_lock_asks_for_an_fd_that_could_do_what_it_keeps_others_from(bench: FopBench) -> None:
+    gfid = await bench.file()
+    reading, writing = await bench.opened(gfid, os.O_RDONLY), await bench.opened(gfid, os.O_WRONLY)
+    await bench.refuses(errno.EBADF, bench.top.lk, bench.call(), reading, SET, Flock(WRITE))
+    await bench.refuses(errno.EBADF, bench.top.lk, bench.call(), writing, SET, Flock(READ))
+    await bench.top.lk(bench.call(), reading, SET, Flock(READ))
+    await bench.top.lk(bench.call(), reading, GET, Flock(WRITE))
+    await bench.top.lk(bench.call(), writing, SET, Flock(WRITE))
+    await bench.top.lk(bench.call(), reading, SET, Flock(UNLOCK))
+
+
+@locks(needs=Capability.LOCKS, brick=True)
+async def an_fd_that_is_released_gives_back_what_was_locked_through_it(bench: FopBench) -> None:
+    fd = await bench.created()
+    other = await bench.opened(fd.gfid)
+    await bench.top.lk(bench.call(), fd, SET, Flock(WRITE))
+    waiting = bench.start(bench.top.lk(bench.call(OTHER), other, WAIT, Flock(WRITE)))
+    await counted(bench, Loc(fd.gfid), "glusterfs.posixlk-count", 2)
+    bench.close(fd)
+    await waiting
+    asked = {"glusterfs.posixlk-count": 1, f"glusterfs.inodelk-dom-prefix:{DOMAIN}": 1}
+    found = (await bench.top.lookup(bench.call(xdata=asked), Loc(fd.gfid))).xdata
+    same(found, {"glusterfs.posixlk-count": 1, f"glusterfs.inodelk-dom-prefix:{DOMAIN}": 0}, "counts")
 
 
 @locks(needs=Capability.LOCKS)

@@ -6,7 +6,7 @@ import errno
 import os
 import stat as mode_bits
 
-from ..graph import NULL_GFID, ROOT_GFID, ROOT_LOC, Call, Capability, Loc
+from ..graph import NULL_GFID, ROOT_GFID, ROOT_LOC, Call, Capability, Loc, NewAttributes
 from .contract import Chapter
 from .fop_bench import FopBench, at, holds, same
 
@@ -177,6 +177,7 @@ async def makers_take_the_umask_off_the_mode(bench: FopBench) -> None:
 @names()
 async def makers_give_the_object_to_the_caller(bench: FopBench) -> None:
     """A brick that runs as an ordinary user can only give it to that user."""
+    await bench.top.setattr(bench.call(), Loc(ROOT_GFID), NewAttributes(mode=0o777))
     call = Call(uid=1234, gid=2345, xdata={"gfid-req": bench.new_gfid()})
     iatt = (await bench.top.mkdir(call, at(ROOT_GFID, b"d"), 0o755, 0)).iatt
     holds((iatt.uid, iatt.gid) in ((1234, 2345), (os.geteuid(), os.getegid())), f"owner {iatt.uid}:{iatt.gid}")
@@ -237,6 +238,15 @@ async def mknod_makes_files_and_fifos(bench: FopBench) -> None:
         made = await bench.top.mknod(bench.making(), at(ROOT_GFID, name), kind | 0o600, 0, 0)
         same(made.iatt.mode, kind | 0o600, "mode")
         same(await bench.found(name), made.iatt.gfid, "gfid at the name")
+
+
+@names()
+async def devices_of_numbers_that_cannot_be_are_refused(bench: FopBench) -> None:
+    for rdev in (-1, 1 << 32, 1 << 64):
+        loc = at(ROOT_GFID, b"device")
+        refused = (errno.EINVAL, errno.EPERM)
+        await bench.refuses(refused, bench.top.mknod, bench.making(), loc, mode_bits.S_IFCHR | 0o600, rdev, 0)
+    same(await bench.names(), [], "names")
 
 
 # --- links ---------------------------------------------------------------------------------------------------------

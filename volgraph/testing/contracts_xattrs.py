@@ -82,6 +82,14 @@ async def setxattr_creates_or_replaces_only_where_told_so(bench: FopBench) -> No
 
 
 @xattrs(needs=Capability.XATTRS)
+async def flags_that_setxattr_does_not_know_are_einval(bench: FopBench) -> None:
+    gfid = await bench.file()
+    for flags in (4, 1 << 31, 1 << 40, -1):
+        await bench.refuses(errno.EINVAL, bench.top.setxattr, bench.call(), Loc(gfid), {"user.a": b"1"}, flags)
+    same((await stored(bench, gfid)).get("user.a"), None, "value")
+
+
+@xattrs(needs=Capability.XATTRS)
 async def removexattr_removes(bench: FopBench) -> None:
     gfid = await bench.file()
     await bench.top.setxattr(bench.call(), Loc(gfid), {"user.a": b"1", "user.b": b"2"})

@@ -44,6 +44,7 @@ class Phase(Enum):
     LOCK = "lock"
     PRE_OP = "pre-op"
     OP = "op"
+    FSYNC = "fsync"
     POST_OP = "post-op"
     UNLOCK = "unlock"
     OUTSIDE = "outside"
@@ -105,6 +106,8 @@ class Moment:
     ordinal: int
     fop: str
     owner: bytes
+    tells: bool = False
+    """It puts on record that a copy has missed something."""
     fate: Fate = OK
     error: OSError | None = None
     answered: bool = False
@@ -173,7 +176,8 @@ class Fated(Translator):
         if self.decide is None and not self.fates and self.reachable:
             plain: Awaitable[R] = getattr(self.child, fop.__name__)(*args, **kwargs)
             return plain
-        moment = Moment(self.name, self._phase(fop.__name__, call, args), 0, fop.__name__, call.lk_owner)
+        phase = self._phase(fop.__name__, call, args)
+        moment = Moment(self.name, phase, 0, fop.__name__, call.lk_owner, phase is Phase.POST_OP and _tells(args))
         if self.decide is not None:
             self.moments.append(moment)
         if not self.reachable:
@@ -240,8 +244,10 @@ class Fated(Translator):
                 self._operating.discard(owner)
                 return Phase.UNLOCK
             return Phase.LOCK
-        if fop in ("xattrop", "fxattrop"):
+        if fop in ("xattrop", "fxattrop") and _counts_changes(args):
             return Phase.POST_OP if owner in self._operating else Phase.PRE_OP
+        if fop == "fsync" and owner in self._operating:
+            return Phase.FSYNC
         if kind in (FopKind.DATA, FopKind.METADATA, FopKind.ENTRY):
             self._operating.add(owner)
             return Phase.OP
@@ -259,6 +265,16 @@ class Fated(Translator):
 
 def _shortened(missing: int, call: Call, fd: Fd, data: Buffer, *rest: Any) -> tuple[Any, ...]:
     return call, fd, memoryview(data)[: max(0, len(data) - missing)], *rest
+
+
+def _counts_changes(args: tuple[Any, ...]) -> bool:
+    """Is this xattrop the changelog's? Of any other key it is a change itself."""
+    return any(key.startswith("trusted.afr.") for key in args[-1])
+
+
+def _tells(args: tuple[Any, ...]) -> bool:
+    """Does this xattrop add to what is said about other copies?"""
+    return any(any(value) for key, value in args[-1].items() if not key.endswith("dirty"))
 
 
 def _unlocks(args: tuple[Any, ...]) -> bool:

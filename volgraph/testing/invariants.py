@@ -82,6 +82,17 @@ class Trial:
         return (self.after,) if self.acked else (self.before, self.after)
 
     @property
+    def left_behind(self) -> object:
+        """All that is on the bricks. Whoever comes anew finds the same wherever this is equal."""
+        return repr((self.images, self.marks))
+
+    def ends_like(self, other: Trial) -> None:
+        """What new clients and a healer make of what is left behind, as another trial has seen it."""
+        self.readings = [*self.readings, *other.readings[1:]]
+        self.heal_error, self.healed_value = other.heal_error, other.healed_value
+        self.healed_images, self.healed_marks = other.healed_images, other.healed_marks
+
+    @property
     def faults(self) -> list[tuple[str, Phase, int, Fate]]:
         return [(each.child, each.phase, each.ordinal, each.fate) for each in self.moments if str(each.fate) != "ok"]
 
@@ -124,13 +135,19 @@ def reads_are_current(trial: Trial) -> Iterator[str]:
 
 
 def success_had_quorums(trial: Trial) -> Iterator[str]:
-    """I04: success only if a quorum succeeded in each phase; no phase was entered without a quorum in those before."""
-    done = {phase: _succeeded(trial, phase) for phase in (Phase.LOCK, Phase.PRE_OP, Phase.OP, Phase.POST_OP)}
+    """I04: success only if a quorum succeeded in each phase; no phase was entered without a quorum in those before.
+
+    Of the post-op this is asked where it has something to tell: that a copy missed the change.
+    """
+    done = {phase: _succeeded(trial, phase) for phase in (Phase.LOCK, Phase.PRE_OP, Phase.OP)}
+    operated = done[Phase.OP]
     if trial.acked:
+        if operated is not None and len(operated) < len(trial.children):
+            done[Phase.POST_OP] = _succeeded(trial, Phase.POST_OP) or set()
         for phase, children in done.items():
             if children is not None and not trial.quorum(children):
                 yield f"acked though {phase.value} succeeded on {len(children)} only"
-    if done[Phase.OP] is not None:
+    if operated is not None:
         for phase in (Phase.LOCK, Phase.PRE_OP):
             children = done[phase]
             if children is not None and not trial.quorum(children):
@@ -141,7 +158,9 @@ def _succeeded(trial: Trial, phase: Phase) -> set[int] | None:
     """The children on which all fops of a phase succeeded, as the replicator heard it; None: there were none."""
     heard: dict[int, bool] = {}
     for moment in trial.moments:
-        if moment.phase is phase:
+        if moment.phase is Phase.FSYNC and phase is Phase.POST_OP:
+            break  # what is told from here on is that a copy could not keep what it had: no matter of success
+        if moment.phase is phase and (moment.tells or phase is not Phase.POST_OP):
             child = trial.children.index(moment.child)
             heard[child] = heard.get(child, True) and moment.succeeded
     return {child for child, succeeded in heard.items() if succeeded} if heard else None
@@ -157,18 +176,27 @@ def blame_is_sound(trial: Trial) -> Iterator[str]:
 
 
 def differences_are_marked(trial: Trial) -> Iterator[str]:
-    """I06: where copies differ, a mark on some copy points there."""
+    """I06: where copies differ, a mark on some copy points there: for names at their directory, else at the object."""
     marked = {gfid for marks in trial.marks for gfid in marks}
-    for path in sorted(set().union(*trial.images)):
-        items = [image.get(path) for image in trial.images]
-        if all(item == items[0] for item in items):
-            continue
-        where = {item.gfid for item in items if item is not None}
-        if None in items or len(where) > 1:  # a difference of names is the parent's
-            parent = path.rpartition("/")[0] or "/"
-            where = {image[parent].gfid for image in trial.images if parent in image}
-        if not where & marked:
-            yield f"the copies differ at {path}, and no mark says so"
+    found = [_by_gfid(image) for image in trial.images]
+    for directory, name in sorted({place for names, _ in found for place in names}):
+        there = {names.get((directory, name)) for names, _ in found}
+        if len(there) > 1 and directory not in marked:
+            yield f"the copies differ in what stands at {name!r} in {directory.text}, and no mark says so"
+    for gfid in sorted({gfid for _, objects in found for gfid in objects}):
+        copies = [objects[gfid] for _, objects in found if gfid in objects]
+        if any(copy != copies[0] for copy in copies) and gfid not in marked:
+            yield f"the copies of {gfid.text} differ, and no mark says so"
+
+
+def _by_gfid(image: Image) -> tuple[dict[tuple[Gfid, str], Gfid], dict[Gfid, Item]]:
+    """The names of an image, by directory and name, and its objects."""
+    names = {}
+    for path, item in image.items():
+        above, _, name = path.rpartition("/")
+        if name:
+            names[image[above or "/"].gfid, name] = item.gfid
+    return names, {item.gfid: item for item in image.values()}
 
 
 def healing_converges(trial: Trial) -> Iterator[str]:

@@ -58,21 +58,25 @@ class Every:
 
 
 class Drawn:
-    """`count` runs, each with another mood: how likely faults are in it is drawn too."""
+    """`count` runs, each with another mood: how likely faults are in it is drawn too. `faults_max` bounds them."""
 
-    def __init__(self, seed: int, count: int) -> None:
+    def __init__(self, seed: int, count: int, faults_max: int | None = None) -> None:
         self._rng = random.Random(f"{seed}/schedules")
         self._count = count
+        self._faults_max = faults_max
+        self._faults = 0
         self._likely = 0.0
 
     def runs(self) -> Iterator[int]:
         for number in range(self._count):
-            self._likely = self._rng.choice((0.1, 0.3, 0.6))
+            self._likely = self._rng.choice((0.1, 0.3, 0.6) if self._faults_max is None else (0.02, 0.05, 0.1))
+            self._faults = 0
             yield number
 
     def choose(self, options: Sequence[C]) -> C:
-        if len(options) == 1 or self._rng.random() >= self._likely:
+        if len(options) == 1 or self._faults == self._faults_max or self._rng.random() >= self._likely:
             return options[0]
+        self._faults += 1
         return self._rng.choice(options[1:])
 
 

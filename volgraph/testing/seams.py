@@ -41,6 +41,9 @@ class Inline:
             failed.reject(error)
             return failed
 
+    def alone(self, threads: int = 1) -> Inline:
+        return self
+
     def close(self) -> None:
         pass
 

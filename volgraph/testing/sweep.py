@@ -27,7 +27,7 @@ from .operations import WRITEV, Operation
 from .schedules import Drawn, Every, Given, Runs
 
 FATES = (OK, REQUEST_LOST, REPLY_LOST, failing(errno.EIO))
-CHANGE = (Phase.LOCK, Phase.PRE_OP, Phase.OP, Phase.POST_OP, Phase.UNLOCK)
+CHANGE = (Phase.LOCK, Phase.PRE_OP, Phase.OP, Phase.FSYNC, Phase.POST_OP, Phase.UNLOCK)
 EVERYWHERE: Mapping[Phase, Sequence[Fate]] = dict.fromkeys(CHANGE, FATES)
 AFTER_HEAL = ("I02", "I05", "I06", "I07")
 VIOLATIONS_KEPT = 100
@@ -77,9 +77,10 @@ class SweepReport:
 
     def __str__(self) -> str:
         broken = ", ".join(f"{name} {count} times" for name, count in sorted(self.broken.items())) or "nothing"
+        share = self.refused / max(1, self.schedules)
         text = (
             f"{self.operation} on {self.copies} copies: {self.schedules} schedules in {self.seconds:.1f} s, "
-            f"{self.acked} acked, {self.refused} refused, broken: {broken}"
+            f"{self.acked} acked, {self.refused} refused ({share:.0%}), broken: {broken}"
         )
         shown = sorted(self.violations, key=lambda each: each.faults)[:3]
         return "\n".join([text, *(str(violation) for violation in shown)])
@@ -99,7 +100,7 @@ def sweep(
     invariants: Collection[str] = tuple(INVARIANTS),
     stop_at_first: bool = False,
 ) -> SweepReport:
-    """Try all schedules; with `faults_max` those of at most so many faults; with `drawn`, so many at random instead.
+    """Try all schedules; with `faults_max` those of at most so many faults; with `drawn`, so many of these at random.
 
     `fates` are the possible ones by phase, the harmless one first. `quorum` is the one that the replicator was asked
     for: unless given any child for two copies, else the majority. `given` is one schedule, replayed.
@@ -108,14 +109,20 @@ def sweep(
     report = SweepReport(operation.name, copies)
     started = time.perf_counter()
     schedules = _schedules(faults_max, drawn, seed, given)
+    seen: dict[object, Trial] = {}
     for _ in schedules.runs():
         bench = Bench(replicate, operation, copies, quorum)
         met: list[Fate] = []
         bench.change(_deciding(schedules, lambda moment: fates.get(moment.phase, (OK,)), met))
         everybody_must_know = bench.trial.acked and intersecting(quorum, copies)
-        bench.read(quorums(quorum, copies) if everybody_must_know else [bench.everyone])
-        if "I07" in invariants:
-            _on_a_loop(bench.heal(), seed)
+        left = (everybody_must_know, bench.trial.left_behind)
+        if left in seen:
+            bench.trial.ends_like(seen[left])
+        else:
+            bench.read(quorums(quorum, copies) if everybody_must_know else [bench.everyone])
+            if "I07" in invariants:
+                _on_a_loop(bench.heal(), seed)
+            seen[left] = bench.trial
         report.add(bench.trial, broken_by(bench.trial, invariants), met)
         if stop_at_first and report.violations:
             break
@@ -176,7 +183,7 @@ def _usual_quorum(copies: int) -> Quorum:
 def _schedules(faults_max: int | None, drawn: int, seed: int, given: Sequence[Fate] | None) -> Runs:
     if given is not None:
         return Given(given)
-    return Drawn(seed, drawn) if drawn else Every(faults_max)
+    return Drawn(seed, drawn, faults_max) if drawn else Every(faults_max)
 
 
 def _deciding(

@@ -1,0 +1,59 @@
+"""The oracles of a sweep see what is wrong, and nothing else."""
+
+from volgraph.graph import ROOT_GFID, Gfid
+from volgraph.testing.invariants import Image, Marks, Trial, any_child, broken_by
+from volgraph.translators.storage.memory import Item
+
+HERE, THERE, MOVED, FILE = (Gfid(bytes([number]) * 16) for number in range(2, 6))
+BLAME = {"trusted.afr.b": (1, 0, 1)}
+
+
+def directory(gfid: Gfid) -> Item:
+    return Item("directory", 0o755, 0, 0, b"", {}, gfid)
+
+
+def file(content: bytes) -> Item:
+    return Item("file", 0o644, 0, 0, content, {}, FILE)
+
+
+def tree(where: str, content: bytes = b"") -> Image:
+    """A directory, with a file in it, somewhere."""
+    return {
+        "/": directory(ROOT_GFID),
+        "/here": directory(HERE),
+        "/there": directory(THERE),
+        where: directory(MOVED),
+        f"{where}/file": file(content),
+    }
+
+
+def unmarked(images: list[Image], *marked: Gfid) -> list[str]:
+    marks: list[Marks] = [dict.fromkeys(marked, BLAME), {}]
+    trial = Trial(["a", "b"], any_child, None, None, images=images, marks=marks)
+    return [wrong for _, wrong in broken_by(trial, ["I06"])]
+
+
+def test_equal_copies_need_no_mark() -> None:
+    assert unmarked([tree("/here/d"), tree("/here/d")]) == []
+
+
+def test_a_directory_that_stands_elsewhere_is_a_difference_of_the_two_directories_alone() -> None:
+    images = [tree("/there/d"), tree("/here/d")]
+
+    assert unmarked(images, HERE, THERE) == []
+    assert len(unmarked(images, HERE)) == 1
+    assert len(unmarked(images, MOVED, FILE)) == 2
+
+
+def test_other_contents_are_a_difference_of_the_file_wherever_it_stands() -> None:
+    images = [tree("/there/d", b"new"), tree("/here/d", b"old")]
+
+    assert unmarked(images, HERE, THERE, FILE) == []
+    assert len(unmarked(images, HERE, THERE)) == 1
+
+
+def test_an_object_that_one_copy_lacks_is_a_difference_of_its_directory() -> None:
+    images: list[Image] = [{"/": directory(ROOT_GFID), "/f": file(b"")}, {"/": directory(ROOT_GFID)}]
+
+    assert unmarked(images, ROOT_GFID) == []
+    assert len(unmarked(images, FILE)) == 1
