@@ -79,10 +79,12 @@ class Attributes:
     @fresh
     async def truncate(self, path: StrPath, size: int) -> None:
         """Cut or extend a file. EISDIR EINVAL (below 0, or no regular file) EFBIG."""
+        if size < 0:
+            raise fail(errno.EINVAL)
         place = await self._paths.find(path)
         if place.found.is_dir:
             raise fail(errno.EISDIR)
-        if size < 0 or not place.found.is_file:
+        if not place.found.is_file:
             raise fail(errno.EINVAL)
         await self._caller.wind(self._caller.top.truncate, self._caller.call, place.loc, size)
 

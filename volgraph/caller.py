@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
@@ -11,7 +12,7 @@ import anyio.lowlevel
 import attrs
 
 from .errors import StrPath
-from .graph import Call, Graph, Translator, Xdata
+from .graph import Call, Coming, Done, Fd, Graph, Translator, Xdata, started
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +34,8 @@ class Caller:
     """How errors call the volume, before a colon and the path; without one they give the path alone."""
     client: str = attrs.field(init=False)
     call: Call = attrs.field(init=False)
+    forgotten: deque[tuple[Call, Fd]] = attrs.field(init=False, factory=deque)
+    """Open fds that nobody can close any more, each with the owner of its locks."""
     _fops: int = attrs.field(init=False, default=0)
     _yield_at: float = attrs.field(init=False, default=0.0)
 
@@ -68,6 +71,40 @@ class Caller:
             await anyio.lowlevel.checkpoint()
             self._fops, self._yield_at = 0, now + SECONDS_BEFORE_YIELD
         return await fop(*args, **kwargs)
+
+    async def wind_open(self, fd: Fd, fop: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+        """`wind` of a fop that opens `fd`. If it fails, or the caller is cancelled, nothing stays open; the fop itself
+        runs to its end, so that none opens after the fd was given back."""
+        self.give_back_forgotten()
+
+        async def opened() -> R:
+            answer = fop(*args, **kwargs)
+            if isinstance(answer, Done):
+                value: R = answer.value
+                return value
+            coming = started(answer, self.graph.tasks)
+            try:
+                return await coming
+            except BaseException:
+                if isinstance(coming, Coming):
+                    coming.when_settled(lambda: self.top.release(fd))
+                else:
+                    self.top.release(fd)
+                raise
+
+        return await self.wind(opened)
+
+    def give_back_forgotten(self) -> None:
+        """What was left open and collected: its locks are given back, then the fd."""
+        while self.forgotten:
+            self.graph.tasks.start(self._flushed_and_released(*self.forgotten.popleft()))
+
+    async def _flushed_and_released(self, call: Call, fd: Fd) -> None:
+        try:
+            with suppress(OSError):
+                await self.top.flush(call, fd)
+        finally:
+            self.top.release(fd)
 
 
 def process_umask() -> int:

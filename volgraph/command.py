@@ -8,16 +8,20 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from .commands import demo, files, graphs, state, trees
+from .commands import demo, files, graphs, new, space, state, trees
 from .commands.screen import complain, open_streams
 from .commands.specs import Told, Usage
 from .volspec import SpecError
+from .volspec.errors import printable
 
-MODULES = (graphs, files, trees, state, demo)
+MODULES = (graphs, new, files, trees, space, state, demo)
 
-EPILOG = "A path inside a volume is written SPEC:/path. `volgraph COMMAND --help` tells more of each."
+EPILOG = (
+    "A path inside a volume is written SPEC:/path. A SPEC is a file, or gluster://HOST[:PORT]/ID: what a server hands"
+    " out. `volgraph COMMAND --help` tells more of each."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = args.run(args)
         sys.stdout.flush()
     except Usage as error:
-        print(f"volgraph: {error}", file=sys.stderr)
+        print(f"volgraph: {printable(str(error))}", file=sys.stderr)
         return 2
     except SpecError as error:
         print(error, file=sys.stderr)
@@ -45,8 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(status or 0)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {printable(message)} ({self.prog} --help tells more)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="volgraph", description="Storage as a graph of translators.", epilog=EPILOG)
+    parser = _Parser(prog="volgraph", description="Storage as a graph of translators.", epilog=EPILOG)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in MODULES:

@@ -21,8 +21,8 @@ import anyio.abc
 import attrs
 
 from .commands.screen import strokes
-from .graph import State
-from .graph.render import tree
+from .graph import State, Translator
+from .graph.render import label, tree
 from .opening import open
 from .volspec import Params, parse
 from .volume import Volume
@@ -60,6 +60,11 @@ volume mirror
   subvolumes near far
 end-volume
 """
+
+ABOUT = """\
+Files in two places: a directory here (near), and one that another process serves (far). Which copy is good, and what a
+lost one has missed, is worked out in this process: no server in between, and none that knows of the other copy.
+All of it happens in a temporary directory, and every line that says `ok` has been checked."""
 
 FILES_MAX = 2000
 FILES_MIN = 50
@@ -135,6 +140,7 @@ async def demo(files_max: int = FILES_MAX) -> int:
 
 async def _demo(folder: Path, files_max: int) -> int:
     verdicts = Verdicts()
+    say(ABOUT)
     for name in ("near", "far"):
         (folder / name).mkdir()
     (folder / "served.vol").write_text(SERVED)
@@ -150,7 +156,7 @@ async def _demo(folder: Path, files_max: int) -> int:
     if verdicts.broken:
         say(f"\n{len(verdicts.broken)} promises were broken: {'; '.join(verdicts.broken)}")
         return 1
-    say("\nEvery promise held.")
+    say("\nEvery promise held. Next: `volgraph --help`, and the ten lines of Python in README.md.")
     return 0
 
 
@@ -177,7 +183,8 @@ async def _tell(volume: Volume, folder: Path, server: Server, verdicts: Verdicts
     await _change(volume, sorted({path.relative_to(library).parts for path in chosen}))
     verdicts.check("every file of the copy can be read", await _unreadable(volume, library, "/again", chosen))
 
-    step("What the server's brick has missed")
+    step("The mirror went on with one copy; this is what the other has missed")
+    say(_indented(tree(volume.graph.top, _with_state, strokes())))
     report = await volume.pending()
     for item in sorted(report.pending, key=lambda item: item.path or b"")[:NAMES_SHOWN]:
         say(f"   {os.fsdecode(item.path or item.gfid.text.encode())}  (missed by {', '.join(item.blamed)})")
@@ -241,6 +248,11 @@ async def _unreadable(volume: Volume, library: Path, goal: str, chosen: list[Pat
         except OSError as error:
             wrong.append(str(error))
     return wrong
+
+
+def _with_state(node: Translator) -> str:
+    reason = f": {node.down_reason}" if node.down_reason else ""
+    return f"{label(node)} {node.state.value}{reason}"
 
 
 async def _up(volume: Volume, name: str) -> None:

@@ -46,5 +46,7 @@ def at_path(error: OSError, name: str | bytes, other: str | bytes | None = None)
     """The same error, naming what the application named. What it named before becomes a note."""
     if error.filename is not None and error.filename != name:
         error.add_note(f"from {error.filename}")
-    error.filename, error.filename2 = name, other
+    error.filename = name
+    if other is not None:  # None would be printed too
+        error.filename2 = other
     return error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from . import listing
 from .errors import StrPath
-from .graph import ROOT_GFID, Gfid, Graph, Iatt, State
+from .graph import ROOT_GFID, Gfid, Graph, Iatt, State, fail
 
 if TYPE_CHECKING:
     from .translators.cluster.afr import Afr
@@ -34,7 +35,34 @@ async def heal(volume: Volume, path: StrPath, full: bool) -> HealReport:
         report.pending, report.split_brain, report.failed = found.pending, found.split_brain, found.failed
         if not found.healed:
             break
+    await _seen_by_unify(volume)
     return await named(volume, report)
+
+
+async def _seen_by_unify(volume: Volume) -> None:
+    """A unify mends a directory that one of its children has missed a change of when it is looked up: so look."""
+    from .translators.cluster.unify import Unify
+
+    if volume.graph.find(Unify) and volume.graph.top.state is State.UP:
+        await listing.visit_tree(volume._caller, ROOT_GFID, b"/", lambda path, iatt: True)
+
+
+async def accept(graph: Graph, name: str) -> None:
+    """Take a child for one of its afr's that was kept out. EINVAL no afr has a child of that name."""
+    from .translators.cluster.afr import Afr
+
+    above = [afr for afr in graph.find(Afr) if any(child.name == name for child in afr.children)]
+    if not above:
+        raise fail(errno.EINVAL, f"no cluster/afr has a child '{name}'")
+    for afr in above:
+        await afr.accept(name)
+
+
+def kept_out(graph: Graph) -> dict[str, str]:
+    """The children that take no part because their afr does not know them, and why."""
+    from .translators.cluster.afr import Afr
+
+    return {name: why for afr in graph.find(Afr) for name, why in afr.known.reasons.items()}
 
 
 async def pending(graph: Graph) -> dict[str, HealReport]:

@@ -63,7 +63,7 @@ async def entries(caller: Caller, directory: Gfid) -> list[Entry]:
     """Every entry of a directory, in the order of the brick. ENOTDIR; EIO a name that cannot be one."""
     top = caller.top
     fd = Fd(directory, os.O_RDONLY | os.O_DIRECTORY, is_dir=True)
-    await caller.wind(top.opendir, caller.call, Loc(directory), fd)
+    await caller.wind_open(fd, top.opendir, caller.call, Loc(directory), fd)
     found: list[Entry] = []
     try:
         offset = 0

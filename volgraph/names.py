@@ -11,9 +11,9 @@ from typing import AnyStr
 from . import listing
 from .attributes import Attributes
 from .errors import StrPath, at_path, fresh, fresh_pair
-from .graph import fail
+from .graph import Iatt, fail
 from .listing import DirEntry
-from .paths import as_bytes, as_given, ends_in_dots, wants_directory
+from .paths import as_bytes, as_given, components, ends_in_dots, wants_directory
 
 
 class Names(Attributes):
@@ -40,11 +40,15 @@ class Names(Attributes):
 
     async def scandir(self, path: AnyStr | os.PathLike[AnyStr]) -> AsyncIterator[DirEntry[AnyStr]]:
         """The entries of a directory with their attributes. ENOTDIR."""
-        iatt = await self._find(path, follow=True)
         above = os.fspath(path)
-        for name, found in await listing.with_attributes(self._caller, iatt.gfid):
+        for name, found in await self._scan(path):
             own = as_given(path, name)
             yield DirEntry(own, os.path.join(above, own), found)
+
+    @fresh
+    async def _scan(self, path: StrPath) -> list[tuple[bytes, Iatt]]:
+        place = await self._paths.find(path)
+        return await listing.with_attributes(self._caller, place.found.gfid)
 
     async def walk(
         self, path: AnyStr | os.PathLike[AnyStr], topdown: bool = True
@@ -75,7 +79,8 @@ class Names(Attributes):
         place = await self._paths.place(path)
         if place.iatt is not None:
             raise fail(errno.EEXIST)
-        await caller.wind(caller.top.mkdir, caller.making(), place.loc, mode & ~caller.umask, caller.umask)
+        allowed = mode & 0o1777 & ~caller.umask  # as mkdir(2), which sets no set-id bits
+        await caller.wind(caller.top.mkdir, caller.making(), place.loc, allowed, caller.umask)
 
     async def makedirs(self, path: StrPath, mode: int = 0o777, exist_ok: bool = False) -> None:
         """Make a directory, and those above it that are missing. EEXIST, unless it is one and `exist_ok`; ENOTDIR."""
@@ -94,15 +99,26 @@ class Names(Attributes):
             if not (exist_ok and mode_bits.S_ISDIR((await self.stat(path)).st_mode)):
                 raise
 
+    @fresh
+    async def mknod(self, path: StrPath, mode: int = 0o600, device: int = 0) -> None:
+        """Make a fifo, a socket or a device, as the type in `mode` says (`stat.S_IFIFO | 0o600`), or an empty file.
+        EEXIST ENOENT (its parent) EPERM (devices are for root) ENOSPC."""
+        caller = self._caller
+        place = await self._paths.place(path)
+        if place.iatt is not None:
+            raise fail(errno.EEXIST)
+        mode = mode if mode_bits.S_IFMT(mode) else mode | mode_bits.S_IFREG
+        await caller.wind(caller.top.mknod, caller.making(), place.loc, mode & ~caller.umask, device, caller.umask)
+
     @fresh_pair
     async def link(self, old: StrPath, new: StrPath) -> None:
         """Give a file (or a symlink itself) one more name. EEXIST EPERM (a directory) EMLINK."""
         source = await self._paths.find(old, follow=False)
-        if source.found.is_dir:
-            raise fail(errno.EPERM)
         target = await self._paths.place(new)
         if target.iatt is not None:
             raise fail(errno.EEXIST)
+        if source.found.is_dir:
+            raise fail(errno.EPERM)
         await self._caller.wind(self._caller.top.link, self._caller.call, source.loc, target.loc)
 
     async def symlink(self, target: StrPath, path: StrPath) -> None:
@@ -133,19 +149,22 @@ class Names(Attributes):
     @fresh_pair
     async def rename(self, old: StrPath, new: StrPath) -> None:
         """Move a name, replacing what stands at the new one. ENOENT EISDIR ENOTDIR ENOTEMPTY EINVAL (into itself)."""
-        source = await self._paths.to_remove(old)
-        if ends_in_dots(as_bytes(new)):
+        raw_old, raw_new = as_bytes(old), as_bytes(new)
+        if ends_in_dots(raw_old) or ends_in_dots(raw_new):
             raise fail(errno.EINVAL)
-        target = await self._paths.place(new)
-        if target.is_root:
+        source, target = await self._paths.place(old), await self._paths.place(new)
+        if source.is_root or target.is_root:
             raise fail(errno.EBUSY)
-        if wants_directory(as_bytes(new)) and not source.found.is_dir:
+        if (wants_directory(raw_old) or wants_directory(raw_new)) and not source.found.is_dir:
             raise fail(errno.ENOTDIR)
+        source.found  # noqa: B018 (raises ENOENT)
         await self._caller.wind(self._caller.top.rename, self._caller.call, source.loc, target.loc)
 
     @fresh
     async def unlink(self, path: StrPath) -> None:
         """Remove a name that is no directory. ENOENT EISDIR."""
+        if not components(as_bytes(path)):
+            raise fail(errno.EISDIR)
         place = await self._paths.to_remove(path)
         if place.found.is_dir:
             raise fail(errno.EISDIR)

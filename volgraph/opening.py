@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
 from .errors import StrPath
-from .graph import Graph, Seams, State, Translator, all_that_is_wrong, fail, link
+from .fetching import SCHEME, fetched
+from .graph import Graph, Seams, State, Translator, all_that_is_wrong, link
 from .graph.capabilities import all_capabilities
 from .volspec import Dialect, Problem, Spec, SpecError, load
 from .volume import Volume
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .volume_sync import VolumeSync
 
 Source: TypeAlias = StrPath | Spec | Translator
-"""A path of a spec, a Spec, or a translator with all below it."""
+"""A path of a spec, `gluster://HOST[:PORT]/ID` (a server hands it out), a Spec, or a translator with all below it."""
 
 Types: TypeAlias = Mapping[str, type[Translator]]
 
@@ -43,6 +44,8 @@ async def open(
     spec than its last; `params` fill its `${name}`; `types`: classes of your own, by type name. With a `label`, errors
     of the volume name `label:path`.
     """
+    if isinstance(source, str) and source.startswith(SCHEME):
+        source = await fetched(source, wait, params, types, dialect, seams)
     async with graph_of(source, top, params, types, dialect, seams) as graph:
         await graph.heard_from_all(wait)
         if graph.top.state is not State.UP:
@@ -94,11 +97,8 @@ def graph_of(
             raise TypeError("top and params belong to a spec; a translator made in Python is its own top")
         return _checked(Graph(source, seams or Seams()))
     if not isinstance(source, Spec):
-        source = os.fsdecode(source)
-        if source.startswith("gluster://"):
-            raise fail(errno.EOPNOTSUPP, f"{source}: fetching a spec from a server is not supported yet")
         try:
-            source = load(source, params=params, dialect=dialect)
+            source = load(os.fsdecode(source), params=params, dialect=dialect)
         except SpecError as error:
             raise all_that_is_wrong(error, types) from None
     return link(source, types=types, top=top, seams=seams)

@@ -95,6 +95,7 @@ class Paths:
         while todo:
             name = todo.popleft()
             if name == b"..":
+                await self._search(trail[-1])
                 del trail[max(1, len(trail) - 1) :]
                 continue
             place = await self.child(_gfid(trail[-1]), name)
@@ -118,6 +119,11 @@ class Paths:
             reply = await self.caller.wind(self.caller.top.lookup, self.caller.call, Loc(ROOT_GFID))
             return Place(NULL_GFID, b"", reply.iatt)
         return trail[-1]
+
+    async def _search(self, place: Place) -> None:
+        """Going up from a directory asks for the right to search it, as going down does. EACCES."""
+        if self.caller.call.uid and not place.is_root:
+            await self.caller.wind(self.caller.top.access, self.caller.call, Loc(_gfid(place)), os.X_OK)
 
     async def to_remove(self, path: StrPath) -> Place:
         """The name that is to be removed or moved away. EBUSY the root; EINVAL one that ends in dots; ENOENT."""

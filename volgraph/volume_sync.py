@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
@@ -80,6 +80,7 @@ class FileSync:
         self._portal = portal
 
     def __enter__(self) -> FileSync:
+        waited(self._portal, self._there.__aenter__)
         return self
 
     def __exit__(
@@ -100,10 +101,14 @@ class FileSync:
         """As `File.lock`."""
         lock = self._there.lock(start, length, shared, wait)
         waited(self._portal, lock.__aenter__)
+        unlock = functools.partial(lock.__aexit__, None, None, None)
         try:
             yield
-        finally:
-            waited(self._portal, functools.partial(lock.__aexit__, None, None, None))
+        except BaseException:
+            with suppress(OSError):  # the caller's own error says more
+                waited(self._portal, unlock)
+            raise
+        waited(self._portal, unlock)
 
     read = blocking(File.read)
     readinto = blocking(File.readinto)
@@ -113,6 +118,7 @@ class FileSync:
     seek = blocking(File.seek)
     tell = blocking(File.tell)
     truncate = blocking(File.truncate)
+    allocate = blocking(File.allocate)
     stat = blocking(File.stat)
     flush = blocking(File.flush)
     fsync = blocking(File.fsync)
@@ -157,6 +163,7 @@ class VolumeSync:
     chown = blocking(Volume.chown)
     utime = blocking(Volume.utime)
     truncate = blocking(Volume.truncate)
+    mknod = blocking(Volume.mknod)
     rename = blocking(Volume.rename)
     link = blocking(Volume.link)
     symlink = blocking(Volume.symlink)
@@ -173,3 +180,4 @@ class VolumeSync:
     copy_out = blocking(Volume.copy_out)
     heal = blocking(Volume.heal)
     pending = blocking(Volume.pending)
+    probe = blocking(Volume.probe)

@@ -1,6 +1,8 @@
-"""The stacks that the Volume API is tried over."""
+"""The stacks that the Volume API is tried over; and plugins as an installer would leave them."""
 
-from collections.abc import AsyncIterator
+import shutil
+import tomllib
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,27 @@ async def scratch(anyio_backend: str) -> AsyncIterator[volgraph.Volume]:
     """An empty volume in memory, for what does not depend on the stack."""
     async with volgraph.open(Memory("m")) as volume:
         yield volume
+
+
+@pytest.fixture
+def install(tmp_path: Path) -> Callable[[Path], Path]:
+    """Puts a package's modules, and the record of its entry points, where an installer would; gives that folder."""
+    site = tmp_path / "site"
+
+    def put(package: Path) -> Path:
+        project = tomllib.loads((package / "pyproject.toml").read_text())
+        meta = project["project"]
+        record = site / f"{meta['name'].replace('-', '_')}-{meta['version']}.dist-info"
+        record.mkdir(parents=True)
+        for module in project["tool"]["setuptools"]["py-modules"]:
+            shutil.copy(package / f"{module}.py", site)
+        about = f"Metadata-Version: 2.1\nName: {meta['name']}\nVersion: {meta['version']}\n"
+        (record / "METADATA").write_text(about)
+        lines = [
+            f"[{group}]\n" + "".join(f"{name} = {where}\n" for name, where in points.items())
+            for group, points in meta["entry-points"].items()
+        ]
+        (record / "entry_points.txt").write_text("\n".join(lines))
+        return site
+
+    return put

@@ -141,6 +141,7 @@ def test_a_name_that_is_no_text_is_printed_as_the_bytes_it_is(
         (("cp", "not-here", "m.vol:/"), "not-here: No such file or directory"),
         (("cp", "m.vol", "m.vol:/no/where"), "m.vol:/no/where: No such file or directory"),
         (("ls", "no.vol:/"), "no.vol: No such file or directory"),
+        (("ls", "gluster://host"), "gluster://host: Write gluster://HOST[:PORT]/ID"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_that_names_it(run: Run, arguments: tuple[str, ...], complaint: str) -> None:
@@ -154,7 +155,6 @@ def test_what_cannot_be_done_is_one_line_that_names_it(run: Run, arguments: tupl
         (("cp", "one", "two"), "one of the two must be SPEC:/path"),
         (("mv", "m.vol:/a", "n.vol:/a"), "mv works within one volume"),
         (("mv", "m.vol:/a"), "mv takes two"),
-        (("ls", "gluster://host/volume"), "not supported yet"),
         (("ls", "--plugin", "nowhere:Nothing", "m.vol"), "cannot load nowhere:Nothing"),
         (("ls", "--set", "dir", "m.vol"), "write NAME=VALUE"),
         (("ls", "--wait", "nan", "m.vol"), "argument --wait: 0 or more"),

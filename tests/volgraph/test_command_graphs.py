@@ -1,6 +1,7 @@
 """check, show and explain through `main`; help and bad command lines."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,16 +31,19 @@ COMMANDS = [
     "check",
     "cp",
     "demo",
+    "df",
     "explain",
     "heal",
     "ls",
     "mkdir",
     "mv",
+    "new",
     "rm",
     "serve",
     "show",
     "stat",
     "status",
+    "tree",
 ]
 
 Run = Callable[..., tuple[int, str, str]]
@@ -189,7 +193,9 @@ def test_a_wrong_command_line_has_status_2(run: Run, arguments: tuple[str, ...])
     status, out, error = run(*arguments)
 
     assert (status, out) == (2, "")
-    assert error.startswith("usage: volgraph")
+    assert error.startswith("volgraph")
+    assert error.endswith(" --help tells more)\n")
+    assert error.count("\n") == 1
 
 
 def test_the_version_is_told(run: Run) -> None:
@@ -206,6 +212,7 @@ def test_help_has_status_0_and_names_every_command(run: Run) -> None:
     status, out, _ = run("--help")
 
     assert status == 0
+    assert sorted(re.findall(r"^    ([a-z]+) ", out, re.MULTILINE)) == COMMANDS
     for command in COMMANDS:
         assert f"\n    {command} " in out
         assert run(command, "--help")[0] == 0

@@ -1,10 +1,9 @@
 """A translator of somebody else's package is found by its type name, once the package is installed."""
 
 import os
-import shutil
 import subprocess
 import sys
-import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,20 +23,8 @@ end-volume
 
 
 @pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """A folder that holds what an installer would put there: the module, and the record of its entry points."""
-    site = tmp_path / "site"
-    record = site / "volgraph_upper-0.1.dist-info"
-    record.mkdir(parents=True)
-    shutil.copy(PACKAGE / "upper.py", site)
-    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    lines = [
-        f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items())
-        for group, points in project["entry-points"].items()
-    ]
-    (record / "entry_points.txt").write_text("\n".join(lines))
-    return site
+def installed(install: Callable[[Path], Path]) -> Path:
+    return install(PACKAGE)
 
 
 def volgraph(*arguments: str, site: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -32,7 +32,7 @@ def test_an_example_checks_clean(path: Path, capsys: pytest.CaptureFixture[str])
     assert (status, out.startswith(f"{path}: ok, ")) == (0, True)
     assert all(": warning: " in line for line in err.splitlines())
     if path.name != "stock-glusterfs-client.vol":  # a stock file has options that mean nothing here
-        assert err == ""
+        assert [line for line in err.splitlines() if "copies is enough to go on" not in line] == []
 
 
 @pytest.mark.parametrize("path", LATER, ids=lambda path: path.name)

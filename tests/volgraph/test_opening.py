@@ -92,20 +92,31 @@ async def test_a_caller_s_own_error_comes_out_as_it_is(anyio_backend: str) -> No
 async def test_a_time_limit_around_a_volume_ends_it_in_order(anyio_backend: str) -> None:
     with anyio.move_on_after(0.01) as scope:
         async with volgraph.open(Memory("m")) as vol:
-            await vol.open("/f", "wb")
+            file = await vol.open("/f", "wb")
             await anyio.sleep_forever()
 
     assert scope.cancelled_caught
+    assert file.closed
 
 
 async def test_open_returns_when_every_child_has_spoken_and_goes_on_without_one_that_is_down(
     anyio_backend: str,
 ) -> None:
-    top = Afr("mirror", (Memory("near"), Slow("far", says="no route")))
+    top = Afr("mirror", (Memory("near"), Slow("far", says="no route")), known_children=False)
     with anyio.fail_after(5):
         async with volgraph.open(top, wait=60) as vol:
             await vol.write_bytes("/f", b"one copy")
             assert vol.status().children[1].reason == "no route"
+
+
+async def test_a_new_mirror_opens_only_with_every_child_and_says_which_one_is_missing(anyio_backend: str) -> None:
+    with pytest.raises(OSError) as caught:
+        async with volgraph.open(Afr("mirror", (Memory("near"), Slow("far", says="no route")))):
+            pass
+
+    assert caught.value.errno == errno.ENOTCONN
+    assert "far: no route" in str(caught.value)
+    assert "first use needs every child: far down" in str(caught.value)
 
 
 async def test_a_top_that_is_down_is_an_error_that_names_each_cause(anyio_backend: str) -> None:
@@ -143,15 +154,13 @@ async def test_nodes_made_in_python_have_names_of_their_own(anyio_backend: str) 
 
 
 async def test_what_comes_later_is_refused_clearly(anyio_backend: str) -> None:
-    with pytest.raises(OSError, match="gluster://host/id") as caught:
-        async with volgraph.open("gluster://host/id"):
-            pass
-    assert caught.value.errno == errno.EOPNOTSUPP
     async with volgraph.open(Memory("m")) as vol:
-        for refused in (vol.heal(resolve="size"), vol.heal(accept="m")):
-            with pytest.raises(OSError) as caught:
-                await refused
-            assert caught.value.errno == errno.EOPNOTSUPP
+        with pytest.raises(OSError) as caught:
+            await vol.heal(resolve="size")
+        assert caught.value.errno == errno.EOPNOTSUPP
+        with pytest.raises(OSError, match="no cluster/afr has a child 'm'") as caught:
+            await vol.heal(accept="m")
+        assert caught.value.errno == errno.EINVAL
     with pytest.raises(TypeError):
         async with volgraph.open(Memory("m"), top="n"):
             pass
@@ -166,7 +175,7 @@ async def test_a_missing_spec_is_an_error_with_its_name(anyio_backend: str) -> N
 
 
 async def test_status_shows_the_graph_with_each_state(anyio_backend: str) -> None:
-    top = Afr("mirror", (Memory("a"), Slow("b", says="away")))
+    top = Afr("mirror", (Memory("a"), Slow("b", says="away")), known_children=False)
     async with volgraph.open(top) as vol:
         status = vol.status()
 

@@ -7,6 +7,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from volgraph.command import main
+
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS: list[tuple[str, str]] = FENCE.findall((ROOT / "README.md").read_text())
@@ -32,11 +36,13 @@ def test_the_examples_run_exactly_as_printed(tmp_path: Path) -> None:
     run(make, tmp_path)
     used = run(use, tmp_path)
 
-    assert used.startswith("b'hello, world\\n'\n")
-    assert "mirror.vol: ok, 3 volumes, top mirror" in used
-    assert "└── b (storage/posix)" in used
-    assert "\nhello, world\nhello\nhello.py\n0 healed, 0 pending" in used
-    assert (tmp_path / "a/hello").read_bytes() == (tmp_path / "b/hello").read_bytes() == b"hello, world\n"
+    assert used.startswith("b'hello, world\\n'\nmirror.vol: ok, 3 volumes, top mirror\n")
+    assert "\nhello, world\nhello\nhello.py\nmirror (cluster/afr) up" in used
+    assert re.search(r"^└── b \(storage/posix\) down: .*No such file or directory", used, re.MULTILINE)
+    assert re.search(r"^healed +/new +blamed: b$", used, re.MULTILINE)
+    assert used.endswith(" healed, 0 pending, 0 in split-brain, 0 failed\n")
+    for file, held in (("hello", b"hello, world\n"), ("new", (tmp_path / "hello.py").read_bytes())):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() == held
     assert run(plugin, tmp_path) == "HELLO, WORLD\n"
 
 
@@ -52,6 +58,15 @@ def test_the_entry_point_shown_is_that_of_the_example_package() -> None:
     package = tomllib.loads((ROOT / "examples/plugin/pyproject.toml").read_text())
 
     assert shown["project"]["entry-points"] == package["project"]["entry-points"]
+
+
+def test_every_command_is_named_and_every_link_leads_somewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text()
+    main(["--help"])
+    commands = re.findall(r"^    ([a-z]+) ", capsys.readouterr().out, re.MULTILINE)
+
+    assert [name for name in commands if f"`{name}`" not in text] == []
+    assert [path for path in re.findall(r"\]\(([^)]+)\)", text) if not (ROOT / path).is_file()] == []
 
 
 def test_every_folder_that_is_named_is_there() -> None:

@@ -189,7 +189,6 @@ async def test_a_file_opened_by_await_is_closed_by_hand_or_with_the_volume(vol: 
 
     assert file.closed
     assert left_open.closed
-    assert not vol._files
 
 
 async def test_new_files_get_the_mode_that_the_umask_leaves(vol: Volume) -> None:

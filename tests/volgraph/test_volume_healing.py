@@ -105,7 +105,8 @@ async def test_a_mirror_of_mirrors_is_healed_at_every_level(anyio_backend: str) 
     switches = [switched(name) for name in "abcd"]
     a, b, c, d = switches
     left, right = mirror("left", a, b), mirror("right", c, d)
-    async with volgraph.open(mirror("top", left, right)) as vol:
+    top = Afr("top", (left, right), self_heal_daemon=False, known_children=False)
+    async with volgraph.open(top) as vol:
         await vol.write_bytes("/f", b"old")
         b.turn(off=True)
         await vol.write_bytes("/f", b"newer")

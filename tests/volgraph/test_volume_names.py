@@ -28,6 +28,14 @@ async def test_listings_answer_in_the_type_of_the_path(vol: Volume) -> None:
     assert [above async for above, _, _ in vol.walk(b"/")] == [b"/", b"/\xff"]
 
 
+async def test_a_listing_of_what_is_no_directory_is_an_error_with_the_path(vol: Volume) -> None:
+    await vol.write_bytes("/f", b"")
+    for listing in (vol.listdir("/f"), anext(vol.scandir("/f")), anext(vol.walk("/f")), vol.rmtree("/f")):
+        with pytest.raises(NotADirectoryError) as caught:
+            await listing
+        assert caught.value.filename == "/f"
+
+
 async def test_scandir_knows_kinds_and_attributes_and_follows_nothing(vol: Volume) -> None:
     await vol.mkdir("/d")
     await vol.write_bytes("/f", b"12345")
@@ -103,10 +111,11 @@ async def test_makedirs_makes_all_and_accepts_a_directory_only_if_told(vol: Volu
 
 
 async def test_the_root_is_neither_removed_nor_moved(vol: Volume) -> None:
-    for refused in (vol.rmdir("/"), vol.rename("/", "/x"), vol.unlink("/")):
+    refused = ((vol.rmdir("/"), errno.EBUSY), (vol.rename("/", "/x"), errno.EBUSY), (vol.unlink("/"), errno.EISDIR))
+    for removal, code in refused:
         with pytest.raises(OSError) as caught:
-            await refused
-        assert caught.value.errno == errno.EBUSY
+            await removal
+        assert caught.value.errno == code
 
 
 async def test_forty_symlinks_are_followed_and_no_more(vol: Volume) -> None:

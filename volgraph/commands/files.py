@@ -146,11 +146,17 @@ async def mv(args: argparse.Namespace) -> None:
         await volume.rename(old, await into(volume, old, new))
 
 
-async def into(volume: Volume, source: Inside | str, target: Inside) -> Inside:
+async def into(volume: Volume, source: Inside, target: Inside) -> Inside:
     """The target itself, or, where it is a directory, the name of the source in it: as cp and mv have it."""
-    if await volume.exists(target) and mode_bits.S_ISDIR((await volume.stat(target)).st_mode):
-        return target.join(os.path.basename(os.fspath(source).rstrip("/")))
-    return target
+    return target.join(last_name(source)) if await holds_a_directory(volume, target) else target
+
+
+async def holds_a_directory(volume: Volume, where: Inside) -> bool:
+    return await volume.exists(where) and mode_bits.S_ISDIR((await volume.stat(where)).st_mode)
+
+
+def last_name(source: Inside | str) -> str:
+    return os.path.basename(os.fspath(source).rstrip("/"))
 
 
 def named(text: str) -> Inside:

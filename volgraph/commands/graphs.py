@@ -8,13 +8,13 @@ import sys
 import textwrap
 from typing import Any
 
-import attrs
-
-from ..graph import FOPS, Option, Translator, Types, options_of, render
+from ..graph import Option, Translator, Types, options_of, render
 from ..graph.options import nearest
-from ..volspec import SpecError, load
-from .screen import strokes, table
-from .specs import Usage, add_spec_options, linked, params, plugins
+from ..volspec import SpecError
+from .facts import children_of, default_of, fops_of, listed, summary_of
+from .pages import page
+from .screen import complain, strokes, table
+from .specs import Usage, add_spec_options, linked, plugins, read, run
 
 FORMATS = ("tree", "mermaid", "dot", "json", "vol", "yaml")
 
@@ -22,29 +22,30 @@ FORMATS = ("tree", "mermaid", "dot", "json", "vol", "yaml")
 def register(commands: Any) -> None:
     check_parser = commands.add_parser("check", help="find what is wrong with specs, without touching a disk")
     check_parser.add_argument("specs", nargs="+", metavar="SPEC")
-    check_parser.set_defaults(run=check)
+    check_parser.set_defaults(run=lambda args: run(check, args))
     show_parser = commands.add_parser("show", help="draw the graph of a spec, or print it in another form")
     show_parser.add_argument("spec", metavar="SPEC")
     show_parser.add_argument("--format", choices=FORMATS, default="tree")
-    show_parser.set_defaults(run=show)
+    show_parser.set_defaults(run=lambda args: run(show, args))
     explain_parser = commands.add_parser("explain", help="list the types, or tell all about one")
     explain_parser.add_argument("type", nargs="?", metavar="TYPE")
+    explain_parser.add_argument("--format", choices=("text", "markdown"), default="text")
     explain_parser.set_defaults(run=explain)
     for parser in (check_parser, show_parser, explain_parser):
         add_spec_options(parser, waits=False)
 
 
-def check(args: argparse.Namespace) -> int:
+async def check(args: argparse.Namespace) -> int:
     status = 0
     for spec in args.specs:
         try:
-            graph = linked(args, spec)
+            graph = await linked(args, spec)
         except SpecError as error:
             print(error, file=sys.stderr)
             status = 1
             continue
         except OSError as error:
-            print(f"volgraph: {spec}: {error.strerror}", file=sys.stderr)
+            complain(error)
             status = 1
             continue
         for warning in graph.warnings:
@@ -54,12 +55,12 @@ def check(args: argparse.Namespace) -> int:
     return status
 
 
-def show(args: argparse.Namespace) -> int:
+async def show(args: argparse.Namespace) -> int:
     if args.format in ("vol", "yaml"):
-        spec = load(args.spec, params=params(args), dialect=args.dialect)
+        spec = await read(args, args.spec)
         print(spec.to_vol() if args.format == "vol" else spec.to_yaml(), end="")
         return 0
-    top = linked(args, args.spec).top
+    top = (await linked(args, args.spec)).top
     match args.format:
         case "tree":
             print(render.tree(top, strokes=strokes()))
@@ -75,6 +76,8 @@ def show(args: argparse.Namespace) -> int:
 def explain(args: argparse.Namespace) -> int:
     types = Types(plugins(args))
     if args.type is None:
+        if args.format == "markdown":
+            raise Usage("explain --format markdown: of which TYPE?")
         table(("TYPE", "WHAT IT DOES"), [(name, _summary(types, name)) for name in types])
         return 0
     if args.type not in types:
@@ -84,13 +87,16 @@ def explain(args: argparse.Namespace) -> int:
         cls = types[args.type]
     except ValueError as error:
         raise Usage(str(error)) from error
-    _explain(args.type, cls)
+    if args.format == "markdown":
+        print(page(args.type, [args.type], cls), end="")
+    else:
+        _explain(args.type, cls)
     return 0
 
 
 def _summary(types: Types, name: str) -> str:
     try:
-        return (inspect.getdoc(types[name]) or "").partition("\n")[0]
+        return summary_of(types[name])
     except ValueError as error:  # somebody's plugin that does not load hides no other type
         return f"({error})"
 
@@ -99,11 +105,11 @@ def _explain(name: str, cls: type[Translator]) -> None:
     print(f"{name}  ({cls.__module__}:{cls.__qualname__})\n")
     print(inspect.getdoc(cls) or "No description.", end="\n\n")
     for title, text in (
-        ("subvolumes", _children(cls)),
-        ("can", _listed(cls.leaf_capabilities)),
-        ("needs", _listed(cls.needs)),
-        ("cannot", _listed(cls.loses)),
-        ("handles", _handled(cls)),
+        ("subvolumes", children_of(cls)),
+        ("can", listed(cls.leaf_capabilities)),
+        ("needs", listed(cls.needs)),
+        ("cannot", listed(cls.loses)),
+        ("handles", fops_of(cls)),
         ("ignores", ", ".join(sorted(cls.ignored_options))),
     ):
         if text:
@@ -119,39 +125,6 @@ def _wrapped(title: str, text: str) -> str:
     return textwrap.fill(text, 110, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
-def _children(cls: type[Translator]) -> str:
-    low, high = cls.children_allowed
-    if high == 0:
-        return "none"
-    if low == high:
-        return str(low)
-    return f"{low} or more" if high is None else f"{low} to {high}"
-
-
-def _listed(capabilities: frozenset[Any]) -> str:
-    return ", ".join(sorted(each.value for each in capabilities))
-
-
-def _handled(cls: type[Translator]) -> str:
-    own = [name for name in FOPS if getattr(cls, name) is not getattr(Translator, name)]
-    if cls.relay is not Translator.relay:
-        return "every fop"
-    return ", ".join(own) if own else "no fop: all go to its child"
-
-
 def _row(option: Option) -> tuple[str, str, str, str]:
     also = f" (also {', '.join(option.aliases)})" if option.aliases else ""
-    return option.key, option.type.name, _default(option), option.help + also
-
-
-def _default(option: Option) -> str:
-    value = option.default
-    if option.required:
-        return "required"
-    if isinstance(value, attrs.Factory):  # type: ignore[arg-type]
-        return ""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return ",".join(str(each) for each in value)
-    return "" if value is None or value == {} else str(value)
+    return option.key, option.type.name, default_of(option), option.help + also

@@ -60,9 +60,19 @@ def complain(error: OSError) -> None:
     print(f"volgraph: {describe(error)}", file=sys.stderr)
 
 
+def human(size: int) -> str:
+    """Bytes as people read them: `7.5 GiB`."""
+    number, unit = float(size), "B"
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if number < 1024 or unit == "PiB":
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "B" or number >= 99.95 else f"{number:.1f} {unit}"
+
+
 def watched() -> bool:
     """A terminal, and rich to draw on it."""
-    return sys.stdout.isatty() and find_spec("rich") is not None
+    return sys.stdout.isatty() and sys.stderr.isatty() and find_spec("rich") is not None
 
 
 def strokes() -> Strokes:
@@ -87,21 +97,23 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[str, int], None]]:
-    """Takes each path with its size as it is done; shows how far a long copy is when a person is watching."""
+def progress(title: str, total: int | None = None) -> Iterator[Callable[[str, int], None]]:
+    """Takes each path with the bytes that have come; shows how far a long copy is when a person is watching. `total`
+    bytes, where that is known."""
     if not watched():
         yield lambda path, size: None
         return
-    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, transient=True) as shown:
-        task = shown.add_task(title, total=None)
-        files = 0
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(printable(title), total=total)
+        names, last = 0, ""
 
         def step(path: str, size: int) -> None:
-            nonlocal files
-            files += 1
-            shown.update(task, advance=size, description=f"{title}: {files} names")
+            nonlocal names, last
+            names, last = names + (path != last), path
+            shown.update(task, advance=size, description=printable(f"{title}: {names} name{'' if names == 1 else 's'}"))
 
         yield step

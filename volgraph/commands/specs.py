@@ -15,9 +15,13 @@ from typing import Any
 import anyio
 import attrs
 
+from ..fetching import SCHEME, fetched
 from ..graph import Graph, Translator, load_class
 from ..opening import graph_of, loop_options, open
+from ..volspec import Spec, load
 from ..volume import Volume
+
+WAIT_SECONDS = 10.0
 
 
 class Usage(Exception):
@@ -46,10 +50,11 @@ class Inside:
 
 
 def place(text: str) -> Inside | str:
-    """A path inside a volume, or a local one. The first `:/` divides; write a local path that has one as `./a:/b`."""
-    spec, divider, path = text.partition(":/")
-    if divider and spec == "gluster" and path.startswith("/"):
-        raise Usage(f"{text}: fetching a spec from a server is not supported yet")
+    """A path inside a volume, or a local one. The first `:/` divides (of gluster://HOST/ID:/path the second); write a
+    local path that has one as `./a:/b`."""
+    scheme = SCHEME if text.startswith(SCHEME) else ""
+    spec, divider, path = text.removeprefix(scheme).partition(":/")
+    spec = scheme + spec
     if not divider or not spec or text.startswith("./"):
         return text
     return Inside(spec, "/" + path)
@@ -76,7 +81,11 @@ def add_spec_options(parser: argparse.ArgumentParser, *, waits: bool = True) -> 
     parser.add_argument("--top", metavar="VOLUME", help="use this volume of the spec, not the last")
     if waits:
         parser.add_argument(
-            "--wait", type=_seconds, default=10.0, metavar="SECONDS", help="for the nodes to come up (default 10)"
+            "--wait",
+            type=_seconds,
+            default=WAIT_SECONDS,
+            metavar="SECONDS",
+            help="for the nodes to come up (default 10)",
         )
 
 
@@ -118,9 +127,18 @@ def type_name(cls: type[Translator]) -> str:
     return said if isinstance(said, str) else f"features/{kebab}"
 
 
-def linked(args: argparse.Namespace, spec: str) -> Graph:
+async def read(args: argparse.Namespace, spec: str) -> Spec:
+    """The spec of a file, or of a server."""
+    if spec.startswith(SCHEME):
+        wait = getattr(args, "wait", WAIT_SECONDS)
+        return await fetched(spec, wait, params(args), plugins(args), args.dialect)
+    return load(spec, params=params(args), dialect=args.dialect)
+
+
+async def linked(args: argparse.Namespace, spec: str) -> Graph:
     """The graph of a spec, not started."""
-    return graph_of(spec, args.top, params(args), plugins(args), args.dialect)
+    source = await read(args, spec) if spec.startswith(SCHEME) else spec
+    return graph_of(source, args.top, params(args), plugins(args), args.dialect)
 
 
 def opened(args: argparse.Namespace, spec: str) -> AbstractAsyncContextManager[Volume]:

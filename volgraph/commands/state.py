@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import attrs
 
 from ..graph.render import tree
-from ..healing import pending
+from ..healing import accept, kept_out, pending
+from ..probing import probe
 from ..status import NodeStatus, status_of
-from .screen import strokes
+from ..volspec.errors import printable
+from .screen import human, strokes
 from .specs import Usage, add_spec_options, inside, linked, opened, run
 
 if TYPE_CHECKING:
@@ -25,11 +29,17 @@ def register(commands: Any) -> None:
     serve_parser.set_defaults(run=lambda args: run(serve, args))
     status_parser = commands.add_parser("status", help="the tree, with each node's state and what is to be healed")
     status_parser.add_argument("spec", metavar="SPEC")
+    status_parser.add_argument("--format", choices=("tree", "json"), default="tree")
     status_parser.set_defaults(run=lambda args: run(status, args))
     heal_parser = commands.add_parser("heal", help="bring every copy up to date; status 1 if something is left")
     heal_parser.add_argument("spec", metavar="SPEC[:/path]")
     heal_parser.add_argument("--info", action="store_true", help="only say what is to be healed")
     heal_parser.add_argument("--full", action="store_true", help="compare everything, marked or not")
+    heal_parser.add_argument(
+        "--accept",
+        metavar="CHILD",
+        help="fill a child from the others, as one that has nothing: one that is kept out, or stands beside a full one",
+    )
     heal_parser.set_defaults(run=lambda args: run(heal, args))
     add_spec_options(serve_parser, waits=False)
     for parser in (status_parser, heal_parser):
@@ -39,7 +49,7 @@ def register(commands: Any) -> None:
 async def serve(args: argparse.Namespace) -> int:
     from ..translators.protocol.server import Server
 
-    graph = linked(args, args.spec)
+    graph = await linked(args, args.spec)
     servers = graph.find(Server)
     if not servers:
         raise Usage(f"{args.spec}: nothing to serve: no volume of type protocol/server below {graph.top.name}")
@@ -55,10 +65,13 @@ async def serve(args: argparse.Namespace) -> int:
 
 async def status(args: argparse.Namespace) -> int:
     """Told of a volume that is down, too."""
-    graph = linked(args, args.spec)
+    graph = await linked(args, args.spec)
     async with graph:
         await graph.heard_from_all(args.wait)
-        top = status_of(graph.top, await pending(graph))
+        top = status_of(graph.top, await pending(graph), await probe(graph))
+    if args.format == "json":
+        print(json.dumps(attrs.asdict(top), indent=2))
+    else:
         nodes = {each.name: each for each in _flat(top)}
         print(tree(graph.top, lambda node: _line(nodes[node.name]), strokes()))
     return 0 if top.state == "up" else 1
@@ -74,20 +87,34 @@ def _flat(top: NodeStatus) -> list[NodeStatus]:
 
 
 def _line(node: NodeStatus) -> str:
-    reason = f": {node.reason}" if node.reason else ""
-    pending = f", {node.pending} to be healed" if node.pending is not None else ""
-    return f"{node.name} ({node.type}) {node.state}{reason}{pending}"
+    """`near (storage/posix) up, suspect, 0.1 ms, 7.5 GiB of 20 GiB free`"""
+    facts = [node.state + (f": {node.reason}" if node.reason else ""), *node.health]
+    if node.pending is not None:
+        facts.append(f"{node.pending} to be healed")
+    if node.latency is not None:
+        facts.append(f"{node.latency * 1000:.1f} ms")
+    if node.size is not None and node.free is not None:
+        facts.append(f"{human(node.free)} of {human(node.size)} free")
+    return printable(f"{node.name} ({node.type}) {', '.join(facts)}")
 
 
 async def heal(args: argparse.Namespace) -> int:
     where = inside(args.spec)
+    if args.accept:  # of a volume that may be down until then
+        graph = await linked(args, where.spec)
+        async with graph:
+            await graph.heard_from_all(args.wait)
+            await accept(graph, args.accept)
     async with opened(args, where.spec) as volume:
         if args.info:
             report = await volume.pending()
         else:
-            report = await volume.heal(where, args.full)
+            report = await volume.heal(where, args.full or args.accept is not None)
+        out = kept_out(volume.graph)
     print_report(report)
-    return 0 if report.clean or args.info else 1
+    for name, why in out.items():
+        print(printable(f"{'kept out':11}  {name}: {why} (if it is to be filled: heal --accept {name})"))
+    return 0 if args.info or (report.clean and not out) else 1
 
 
 def print_report(report: HealReport) -> None:
