@@ -15,6 +15,7 @@ import importlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -30,6 +31,13 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = "libgfapi.so.0"
 CONNECT_SECONDS = 15.0
 LOG_WARNING = 5  # GlusterFS counts from 1, emergency, to 9, trace
+
+POSIX_VERSION = "10.3"
+"""The GlusterFS whose storage/posix can be made to run inside a program that is not glusterfsd."""
+CONTEXT_OFFSET = 24
+"""Of the context in what `glfs_new` returns, in that version on x86-64."""
+LIST_OFFSETS = (5480, 5360)
+"""Of two lists in the context, which storage/posix uses and only glusterfsd makes."""
 
 
 class Stat(ctypes.Structure):
@@ -109,6 +117,8 @@ class Gfapi:
         self._fs = self._call("glfs_new", b"volume")
         self._call("glfs_set_logging", self._fs, bytes(log), LOG_WARNING)
         self._call("glfs_set_volfile", self._fs, bytes(volfile))
+        if "storage/posix" in volfile.read_text():
+            _make_lists(self._fs)
         self._call("glfs_init", self._fs)
         self._wait_for_children()
 
@@ -186,6 +196,26 @@ def require_gfapi() -> None:
         ctypes.CDLL(LIBRARY)
     except OSError:
         raise Missing("libgfapi") from None
+
+
+def require_posix_in_process() -> None:
+    """Missing, when storage/posix cannot be run inside a process of libgfapi here."""
+    require_gfapi()
+    if shutil.which("glusterfsd") is None:
+        raise Missing("glusterfsd")
+    told = subprocess.run(["glusterfsd", "--version"], capture_output=True, text=True, timeout=20).stdout.split()
+    if told[1:2] != [POSIX_VERSION]:
+        raise Missing("storage/posix in libgfapi", f"only known of GlusterFS {POSIX_VERSION}")
+
+
+def _make_lists(fs: int) -> None:
+    """Make the lists empty: each head points to itself. One that is not all zeros is none of them, and left alone."""
+    context = ctypes.c_uint64.from_address(fs + CONTEXT_OFFSET).value
+    heads = {context + offset: (ctypes.c_uint64 * 2).from_address(context + offset) for offset in LIST_OFFSETS}
+    if any(link for head in heads.values() for link in head):
+        raise OSError(errno.ENOTSUP, "this libgfapi lays out its context in another way")
+    for address, head in heads.items():
+        head[0] = head[1] = address
 
 
 def in_child(
