@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 
-from benchmarks import bricks, graph, specs, wire
+from benchmarks import afr, afr_shapes, bricks, copies, graph, inodes, names, specs, wire
 from benchmarks.measure import FULL, QUICK, Scale
 from benchmarks.tables import Table, as_json, as_text
 
@@ -21,7 +21,13 @@ LOCAL: dict[str, Callable[[Scale], Awaitable[Table]]] = {
     "pass-through": graph.pass_through,
     "storage/memory": graph.memory,
     "storage/posix": bricks.posix,
-    "cluster/afr": bricks.mirror,
+    "io-mode": bricks.io_modes,
+    "names": names.names,
+    "copies": copies.copies,
+    "inodes": inodes.inodes,
+    "cluster/afr": afr.beside_bare_calls,
+    "afr beside GlusterFS": afr.beside_glusterfs,
+    "afr shapes": afr_shapes.shapes,
     "specs": specs.specs,
 }
 WIRE = "wire"

@@ -1,21 +1,34 @@
-"""storage/posix, and a mirror of two of them, against the bare system calls on the same files."""
+"""storage/posix against the bare system calls on the same files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import bare, fops
 from benchmarks.measure import Case, Scale, by_turns
-from benchmarks.stacks import running
+from benchmarks.stacks import BLOCK, LARGE, Stack, running
 from benchmarks.tables import Row, Table, at_most
-from volgraph.translators import Afr, Memory, Posix
+from volgraph.translators import Posix
 
 BOUND = 6.0
 """How many times a bare call a fop of a brick may take."""
+LARGE_BOUND = 2.0
+"""The same of 128 KiB, where the copying counts."""
+
+MODES_SHOWN: dict[str, Callable[[Stack], Case]] = {
+    "stat": fops.stat,
+    "lookup by name": fops.lookup,
+    "4 KiB read": fops.read,
+    "4 KiB write": fops.write,
+    "128 KiB read": partial(fops.read, size=len(LARGE)),
+    "128 KiB write": partial(fops.write, block=LARGE),
+    "16 stats at once": partial(fops.stats_at_once, number=16),
+}
 
 Comparison = tuple[str, Case, Case, str, float | None]
 """(name, the fop, its peer, the peer's name, how many times the peer it may take)"""
@@ -25,50 +38,58 @@ async def posix(scale: Scale) -> Table:
     """By default a reply carries attributes, which are system calls too; a caller may say that it wants none."""
     with TemporaryDirectory(prefix="volgraph-bench-") as folder:
         async with running(Posix("brick", directory=folder)) as stack:
+            await stack.top.writev(stack.call, stack.fd, LARGE, 0)
             path = os.path.join(folder, os.fsdecode(stack.name))
-            terse = stack.call.with_xdata(None)
-            terse.attributes = False
             with opened(path) as fd:
-                three, three_names = bare.pwrite_between_stats(fd), "fstat pwrite fstat"
-                comparisons: list[Comparison] = [
+                small: list[Comparison] = [
                     ("stat", fops.stat(stack), bare.stat(path), "stat", BOUND),
                     ("open + close", fops.open_and_close(stack), bare.open_and_close(path), "open + close", BOUND),
-                    ("4 KiB read", fops.read(stack), bare.pread(fd), "pread", BOUND),
-                    ("4 KiB write", fops.write(stack), bare.pwrite(fd), "pwrite", BOUND),
-                    ("4 KiB read, no attributes", fops.read(stack, terse), bare.pread(fd), "pread", BOUND),
-                    ("4 KiB write, no attributes", fops.write(stack, terse), bare.pwrite(fd), "pwrite", BOUND),
-                    ("4 KiB write, its calls", fops.write(stack), three, three_names, None),
+                    *reads_and_writes(stack, fd, "4 KiB", BLOCK, BOUND),
                     ("lookup by name", fops.lookup(stack), bare.stat(path), "stat", None),
                 ]
-                rows = await compared(scale, comparisons)
+                rows = await compared(scale, small)
+                rows += await compared(scale.fewer(2), reads_and_writes(stack, fd, "128 KiB", LARGE, LARGE_BOUND))
             peer = new_files(Path(folder, "bare"))
             rows += await compared(scale.fewer(60), [("create + close", fops.create(stack), *peer, None)])
     return Table("storage/posix", "fops of a brick, against bare system calls (CPU time)", "cpu", rows)
 
 
-async def mirror(scale: Scale) -> Table:
-    """Every write in five phases: lock, pre-op, write, post-op, unlock."""
+async def io_modes(scale: Scale) -> Table:
+    """What a thread of the brick's own costs, by which a disk that hangs stops nobody else."""
     with TemporaryDirectory(prefix="volgraph-bench-") as folder:
-        near, far = (str(Path(folder, name)) for name in ("near", "far"))
-        for directory in (near, far):
+        inline_at, worker_at = (str(Path(folder, name)) for name in ("inline", "worker"))
+        for directory in (inline_at, worker_at):
             os.mkdir(directory)
-        local = Afr("mirror", [Posix("near", directory=near), Posix("far", directory=far)])
-        async with running(local) as stack, running(Afr("mirror", [Memory("a"), Memory("b")])) as in_memory:
-            with opened(f"{near}/file") as first, opened(f"{far}/file") as second:
-                both = bare.pwrite(first, second)
-                rows = await compared(
-                    scale.fewer(10),
-                    [
-                        ("4 KiB write", fops.write(stack), both, "2 pwrite", None),
-                        ("4 KiB read", fops.read(stack), bare.pread(first), "1 pread", None),
-                        ("stat", fops.stat(stack), bare.stat(f"{near}/file"), "1 stat", None),
-                        ("4 KiB write on storage/memory", fops.write(in_memory), both, "2 pwrite", None),
-                    ],
-                )
-            peer = new_files(Path(folder, "bare-near"), Path(folder, "bare-far"))
-            rows += await compared(scale.fewer(60), [("create + close", fops.create(stack), *peer, None)])
-    about = "an afr of two local bricks, against bare system calls (CPU time)"
-    return Table("cluster/afr", about, "cpu", rows)
+        async with (
+            running(Posix("inline", directory=inline_at, io_mode="inline")) as inline,
+            running(Posix("worker", directory=worker_at, io_mode="worker")) as worker,
+        ):
+            for stack in (inline, worker):
+                await stack.top.writev(stack.call, stack.fd, LARGE, 0)
+            comparisons: list[Comparison] = [
+                (name, make(worker), make(inline), "inline", None) for name, make in MODES_SHOWN.items()
+            ]
+            rows = await compared(scale.fewer(10), comparisons)
+            rows += await compared(
+                scale.fewer(60), [("create + close", fops.create(worker), fops.create(inline), "inline", None)]
+            )
+    return Table("io-mode", "fops of a brick in io-mode worker, against io-mode inline (wall time)", "wall", rows)
+
+
+def reads_and_writes(stack: Stack, fd: int, size: str, block: bytes, bound: float) -> list[Comparison]:
+    """With attributes and without, against the bare call; and with them, against the same calls."""
+    terse = stack.call.with_xdata(None)
+    terse.attributes = False
+    read, write = fops.read(stack, None, len(block)), fops.write(stack, None, block)
+    read_only, write_only = bare.pread(fd, len(block)), bare.pwrite(fd, block=block)
+    return [
+        (f"{size} read, no attributes", fops.read(stack, terse, len(block)), read_only, "pread", bound),
+        (f"{size} write, no attributes", fops.write(stack, terse, block), write_only, "pwrite", bound),
+        (f"{size} read", read, read_only, "pread", bound),
+        (f"{size} write", write, write_only, "pwrite", bound),
+        (f"{size} read, its calls", read, bare.pread_and_stat(fd, len(block)), "pread fstat", None),
+        (f"{size} write, its calls", write, bare.pwrite_between_stats(fd, block), "fstat pwrite fstat", None),
+    ]
 
 
 @contextmanager

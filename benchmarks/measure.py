@@ -57,14 +57,24 @@ class Scale:
     calls: int
     volumes: tuple[int, ...]
     """Sizes of the specs; the first is what the others are compared with."""
+    inodes: tuple[int, ...]
+    """How many objects are met, point by point of a curve."""
+    copied: int
+    """Bytes of the file that is copied."""
 
     def fewer(self, divisor: int) -> Scale:
         """For calls that take longer than most."""
         return attrs.evolve(self, calls=max(self.calls // divisor, 1))
 
 
-FULL = Scale(turns=15, calls=3000, volumes=(2_500, 10_000, 40_000))
-QUICK = Scale(turns=2, calls=20, volumes=(50, 100, 200))
+FULL = Scale(
+    turns=15,
+    calls=3000,
+    volumes=(2_500, 10_000, 40_000),
+    inodes=(50_000, 100_000, 200_000, 400_000),
+    copied=256 << 20,
+)
+QUICK = Scale(turns=2, calls=20, volumes=(50, 100, 200), inodes=(100, 200), copied=1 << 20)
 """Shows that every table can be made; its figures mean nothing."""
 
 

@@ -13,6 +13,10 @@ from volgraph.graph import ROOT_GFID, Call, Fd, Graph, Loc, Translator
 
 BLOCK = bytes(range(256)) * 16
 """The 4 KiB that are read and written."""
+LARGE = BLOCK * 32
+"""And the 128 KiB."""
+PIECE = bytes(1 << 20)
+"""And the 1 MiB of a sequence."""
 START_SECONDS = 20.0
 
 

@@ -10,13 +10,14 @@ import attrs
 
 from benchmarks.measure import Series
 
-HEADINGS = ("", "best", "median", "{other}", "peer", "best", "median", "{other}", "ratio", "(pairs)", "bound", "")
-TEXT_COLUMNS = (0, 4, 10, 11)
+HEADINGS = ("", "", "best", "median", "{other}", "peer", "best", "median", "{other}", "ratio", "(pairs)", "bound", "")
+TEXT_COLUMNS = (0, 1, 5, 11, 12)
 
 
 @attrs.frozen
 class Row:
-    """One figure. `bound` is in words, `met` None where there is none; `not_run` says why there is no figure."""
+    """One figure, in seconds beside the peer's or in words. `bound` is in words, `met` None where there is none;
+    `not_run` says why there is no figure."""
 
     name: str
     ours: Series | None = None
@@ -25,6 +26,7 @@ class Row:
     bound: str = ""
     met: bool | None = None
     not_run: str = ""
+    figure: str = ""
 
 
 @attrs.frozen
@@ -53,7 +55,7 @@ class Table:
 def at_most(bound: float, clock: str, name: str, ours: Series, peer_name: str, peer: Series) -> Row:
     """A row whose cost may be `bound` times the peer's, by the best turn of each."""
     met = ours.best(clock) <= bound * peer.best(clock)
-    return Row(name, ours, peer_name, peer, f"<= {bound:g} x", met)
+    return Row(name, ours, peer_name, peer, f"<= {bound:.3g} x", met)
 
 
 # --- as text ---------------------------------------------------------------------------------------------------------
@@ -64,26 +66,26 @@ def as_text(table: Table) -> str:
     cells = [tuple(heading.format(other=other) for heading in HEADINGS)]
     cells += [_cells(table, row) for row in table.rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEADINGS))]
+    shown = [column for column in range(len(HEADINGS)) if any(line[column] for line in cells[1:])]
     lines = [f"{table.name}: {table.about}", ""]
     for line, row in zip(cells, [None, *table.rows], strict=True):
-        if row is not None and row.not_run and row.ours is None:
+        if row is not None and row.not_run and row.ours is None and not row.figure:
             lines.append(f"  {row.name.ljust(widths[0])}  NOT RUN: {row.not_run}")
             continue
         padded = (
-            text.ljust(width) if column in TEXT_COLUMNS else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+            line[column].ljust(widths[column]) if column in TEXT_COLUMNS else line[column].rjust(widths[column])
+            for column in shown
         )
         lines.append(("  " + "  ".join(padded)).rstrip())
     return "\n".join(lines) + "\n"
 
 
 def _cells(table: Table, row: Row) -> tuple[str, ...]:
-    if row.ours is None:
-        return (row.name, *[""] * (len(HEADINGS) - 1))
     peer_name = f"NOT RUN: {row.not_run}" if row.not_run else row.peer_name
     ratio, paired = table.ratio(row), table.paired_ratio(row)
     return (
         row.name,
+        row.figure,
         *_times(table, row.ours),
         peer_name,
         *_times(table, row.peer),
