@@ -1,6 +1,7 @@
 """What every test shares: the two event loops, and how hard Hypothesis looks."""
 
 import os
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,3 +19,16 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Every test marked `anyio` runs once on each."""
     return str(request.param)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests told of themselves by `record_property(subject, text)`, by subject, each in a line."""
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
+    told: dict[str, list[str]] = {}
+    for report in reports:
+        for subject, text in getattr(report, "user_properties", ()):
+            told.setdefault(str(subject), []).append(str(text))
+    for subject, lines in told.items():
+        terminalreporter.section(subject)
+        for line in sorted(lines):
+            terminalreporter.write_line(line)

@@ -1,5 +1,6 @@
 """What the founding text claims, each claim shown on real directories and real processes (docs/seed.md lists them)."""
 
+import errno
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -297,6 +298,22 @@ async def test_directories_that_were_full_before_become_a_mirror(tmp_path: Path)
     assert_alike(tmp_path / "a", tmp_path / "b")
 
 
+async def test_a_directory_that_is_full_already_is_copied_to_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "a/photos/old/older").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    for number in range(20):
+        (tmp_path / f"a/photos/old/{number}").write_bytes(b"%d" % number)
+    (tmp_path / "a/photos/old/older/cat").write_bytes(b"meow")
+    (tmp_path / "a/photos/link").symlink_to("old/older/cat")
+    (tmp_path / "a/photos/old/older/cat").chmod(0o640)
+    async with volgraph.open(Afr("mirror", [local(tmp_path, "a"), local(tmp_path, "b")])) as volume:
+        report = await volume.heal(accept="b")
+        assert report.clean, report
+        assert await volume.read_bytes("/photos/link") == b"meow"
+    assert (tmp_path / "b/photos/old/older/cat").read_bytes() == b"meow"
+    assert_alike(tmp_path / "a", tmp_path / "b")
+
+
 async def test_files_are_read_directly_on_a_brick(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
@@ -370,10 +387,24 @@ def pool(folder: Path, own: str, port: int, other: str, there: int) -> Served:
     return Served(folder, own, POOL.format(port="{port}", own=own, **volumes), port)
 
 
+async def met(server: Served) -> None:
+    """Return once the server's mirror is up: a new one is when the servers have found each other."""
+    with anyio.fail_after(UP_SECONDS):
+        while True:
+            try:
+                async with volgraph.open(client("pool", server, "mirror")):
+                    return
+            except OSError as error:
+                if error.errno != errno.ENOTCONN:
+                    raise
+            await anyio.sleep(0.05)
+
+
 async def test_the_servers_replicate_and_clients_ask_one_of_them(tmp_path: Path) -> None:
     ports = free_port(), free_port()
     first, second = pool(tmp_path, "one", ports[0], "two", ports[1]), pool(tmp_path, "two", ports[1], "one", ports[0])
     with first, second:
+        await met(first)
         async with volgraph.open(client("pool", first, "mirror")) as volume:
             await volume.write_bytes("/f", b"before")
             second.kill()
