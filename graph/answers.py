@@ -182,6 +182,36 @@ class Answers(Generic[R]):
         else:
             self._on_the_way.append((outcome, started(answer, child.tasks)))
 
+    def expect(self, child: Translator, answer: Awaitable[R]) -> None:
+        """The same for a fop that was called already."""
+        outcome: Outcome[R] = Outcome(child)
+        self.outcomes.append(outcome)
+        if isinstance(answer, Done):
+            outcome.value = answer.value
+        else:
+            self._on_the_way.append((outcome, started(answer, child.tasks)))
+
+    def missing(self) -> list[tuple[Outcome[R], Coming[R]]]:
+        """Take in the answers that have come, and wait for none; those that have not are returned."""
+        on_the_way, self._on_the_way = self._on_the_way, []
+        missing: list[tuple[Outcome[R], Coming[R]]] = []
+        for outcome, answer in on_the_way:
+            coming = outcome.child.tasks.coming(answer)
+            if not coming.settled:
+                missing.append((outcome, coming))
+                continue
+            try:
+                outcome.value = coming.result()
+            except Exception as error:
+                self._failed(outcome, error)
+        self._on_the_way += missing
+        return missing
+
+    def give_up(self) -> list[tuple[Outcome[R], Coming[R]]]:
+        """Wait no longer for what is missing: whoever gives up says what becomes of it, in its outcomes."""
+        missing, self._on_the_way = self.missing(), []
+        return missing
+
     async def all(self) -> list[Outcome[R]]:
         """Every outcome, in the order of the children. An OSError is an answer; anything else a child raises is a bug:
         it surfaces after all have answered, and counts as EIO in `outcomes`."""

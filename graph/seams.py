@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import anyio
 import attrs
 
+from .answers import Coming
 from .disk import Disk
 from .network import Network
 from .pool import Pool
@@ -42,6 +43,12 @@ class Clock:
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
+
+    async def within(self, seconds: float, news: Coming[None]) -> bool:
+        """Wait for something to happen, `seconds` (which may be infinite) at most: has it?"""
+        with anyio.move_on_after(seconds):
+            await news
+        return news.settled
 
 
 class Blocking(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -34,8 +34,11 @@ class Tasks:
         self._new_daemons: list[Coroutine[Any, Any, None]] = []
         self._wake_starter: Coming[None] = Coming()
         self._finishing = False
+        self._cancelled = False
+        """Whoever has opened the graph was cancelled, or it is closed: no daemon can begin any more."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_tasks: set[asyncio.Task[None]] = set()
+        self._cancel_work: set[Callable[[], object]] = set()
+        """One for each piece of work under way."""
         self._working = 0
         self._idle: Coming[None] | None = None
 
@@ -61,8 +64,8 @@ class Tasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._workers is not None
-        for task in self._loop_tasks:
-            task.cancel()
+        for cancel in list(self._cancel_work):
+            cancel()
         self._workers.cancel_scope.cancel()
         try:
             await self._workers.__aexit__(kind, error, trace)
@@ -71,24 +74,37 @@ class Tasks:
                 raise
 
     def start(self, work: Coroutine[Any, Any, R]) -> Coming[R]:
-        """Run a coroutine beside its caller; what comes back is its answer on its way."""
+        """Run a coroutine beside its caller; what comes back is its answer on its way. ENOTCONN: it was cancelled,
+        by the end of the graph, or (asyncio) by whoever cancels every task of the loop."""
         if self._workers is None:
             work.close()
             raise RuntimeError("the graph is not open: nothing can be started on it")
         coming: Coming[R] = Coming()
         self._working += 1
-        if self._loop is not None:  # a plain task costs a third of one in anyio's group
-            task = self._loop.create_task(self._run(work, coming))
-            self._loop_tasks.add(task)
+        if self._loop is None:
+            self._start_on_trio(work, coming)
+            return coming
+        task = self._loop.create_task(self._run(work, coming))  # costs a third of one in anyio's group
+        self._cancel_work.add(task.cancel)
 
-            def ended(task: asyncio.Task[None]) -> None:
-                self._loop_tasks.discard(task)
-                work.close()  # one that was cancelled before its first step was never begun
-
-            task.add_done_callback(ended)
-        else:
-            self._workers.start_soon(self._run, work, coming)
+        task.add_done_callback(lambda _: self._ended(task.cancel, work, coming))
         return coming
+
+    def _start_on_trio(self, work: Coroutine[Any, Any, R], coming: Coming[R]) -> None:
+        """Out of reach of every scope of the caller's, as on asyncio; and of whoever cancels all tasks of a program."""
+        import trio  # only where it runs: it is no dependency of asyncio programs
+
+        scope = trio.CancelScope()
+        self._cancel_work.add(scope.cancel)
+
+        async def run() -> None:
+            try:
+                with scope:
+                    await self._run(work, coming)
+            finally:
+                self._ended(scope.cancel, work, coming)
+
+        trio.lowlevel.spawn_system_task(run)
 
     def coming(self, answer: Awaitable[R]) -> Coming[R]:
         """Any answer as one that is on its way: so that several can be waited for, or none."""
@@ -104,18 +120,29 @@ class Tasks:
         if self._workers is None:
             work.close()
             raise RuntimeError("the graph is not open: nothing can be started on it")
+        if self._cancelled:
+            work.close()
+            return
         self._daemons[work] = None
         self._new_daemons.append(work)
         self._wake_starter.resolve(None)
 
     async def _start_daemons(self) -> None:
         assert self._workers is not None
-        while True:
-            new, self._new_daemons = self._new_daemons, []
-            for work in new:
-                self._workers.start_soon(self._run_daemon, work)
-            self._wake_starter = Coming()
-            await self._wake_starter
+        try:
+            while True:
+                new, self._new_daemons = self._new_daemons, []
+                for work in new:
+                    self._workers.start_soon(self._run_daemon, work)
+                self._wake_starter = Coming()
+                await self._wake_starter
+        finally:
+            self._cancelled = True
+            for work in self._new_daemons:
+                work.close()
+                del self._daemons[work]
+            self._new_daemons.clear()
+            self._wake_when_idle()
 
     async def _run_daemon(self, work: Coroutine[Any, Any, None]) -> None:
         scope = self._daemons[work] = anyio.CancelScope()
@@ -133,12 +160,15 @@ class Tasks:
             coming.resolve(await work)
         except Exception as error:
             coming.reject(error)
-        except BaseException:
-            coming.reject(fail(errno.ENOTCONN, "the graph was closed"))
-            raise
-        finally:
-            self._working -= 1
-            self._wake_when_idle()
+
+    def _ended(self, cancel: Callable[[], object], work: Coroutine[Any, Any, R], coming: Coming[R]) -> None:
+        """In whatever way: what was cancelled before its first step has not come to `_run` at all."""
+        self._cancel_work.discard(cancel)
+        work.close()
+        if not coming.settled:
+            coming.reject(fail(errno.ENOTCONN, "the graph was closed" if self._finishing else "cancelled"))
+        self._working -= 1
+        self._wake_when_idle()
 
     def _wake_when_idle(self) -> None:
         if not self._working and not self._daemons and self._idle is not None:

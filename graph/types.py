@@ -260,17 +260,26 @@ class Call:
 
     def owned_by(self, lk_owner: bytes, xdata: Xdata | None = None) -> Call:
         """The same caller as another lock owner: each transaction has one of its own (wire.md 20, trap 7)."""
-        call = self.with_xdata(xdata)
-        call.lk_owner = lk_owner
-        return call
+        return Call(
+            self.uid,
+            self.gid,
+            self.groups,
+            self.pid,
+            lk_owner,
+            self.client,
+            xdata,
+            self.stamp_ns,
+            self.stamp_flags,
+            self.attributes,
+        )
 
     def asked(self, key: str) -> XValue | None:
         """The value of one xdata key, None where it was not sent."""
         return None if self.xdata is None else self.xdata.get(key)
 
 
-NOW_NS = -1
-"""A time of `NewAttributes` that means: the brick's present time."""
+NOW_NS = -(1 << 96)
+"""A time of `NewAttributes` that means: the brick's present time. No object can have it: seconds have 64 bits."""
 
 
 @attrs.define

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from .assembly import Assembly
-from .errors import Problems
+from .errors import Problem, Problems, SpecError
 from .fill import CommandRunner, Filler, Params
 from .lexer import tokens
 from .parser import Parser
@@ -21,6 +21,8 @@ Dialect = Literal["modern", "1.3"]
 Format = Literal["vol", "yaml"]
 
 YAML_SUFFIXES = (".yaml", ".yml")
+SCHEME = "gluster://"
+"""Begins the name of a spec that a server hands out."""
 
 
 def parse(
@@ -94,6 +96,9 @@ def load(
 ) -> Spec:
     """The spec in a file: YAML if its name ends in .yaml or .yml, else a volfile. Raises `SpecError` or `OSError`."""
     filename = os.fsdecode(path)
+    if filename.startswith(SCHEME):
+        hint = "volgraph.open takes it as it is; for a file of it: volgraph show URL --format vol >FILE"
+        raise SpecError([Problem("load reads a file, and this spec is handed out by a server", filename, hint=hint)])
     with open(path, "rb") as file:
         text = file.read(FILE_SIZE_MAX + 1)
     format: Format = "yaml" if filename.lower().endswith(YAML_SUFFIXES) else "vol"

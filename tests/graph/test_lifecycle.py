@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import inspect
+import time
 
 import anyio
+import anyio.lowlevel
 import attrs
 import pytest
 
 from tests.graph.leaf import Both, Leaf
 from volgraph.graph import ROOT_LOC, Call, ChildDown, ChildUp, Event, Graph, State, Translator
 from volgraph.graph.graph import DEPTH_MAX
+from volgraph.graph.tasks import DRAIN_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -177,3 +182,55 @@ async def test_find_gives_the_nodes_of_a_class_children_first() -> None:
         assert graph.node("p") is top.children[0]
         with pytest.raises(KeyError):
             graph.node("nobody")
+
+
+async def test_work_under_way_is_finished_though_a_scope_around_the_whole_graph_is_cancelled() -> None:
+    done: list[str] = []
+
+    async def work() -> None:
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+        done.append("work")
+
+    with anyio.CancelScope() as scope:
+        async with Graph(Leaf("a")) as graph:
+            graph.tasks.start(work())
+            scope.cancel()
+            await anyio.sleep(60)
+    assert done == ["work"]
+
+
+async def test_a_daemon_that_could_not_begin_before_its_graph_was_cancelled_keeps_nobody_waiting() -> None:
+    async def loop() -> None:
+        await anyio.sleep_forever()
+
+    early, late = loop(), loop()
+    started = time.monotonic()
+    with anyio.CancelScope() as scope:
+        async with Graph(Leaf("a")) as graph:
+            scope.cancel()
+            graph.tasks.start_daemon(early)
+            try:
+                await anyio.lowlevel.checkpoint()
+            finally:
+                graph.tasks.start_daemon(late)
+
+    assert inspect.getcoroutinestate(early) == inspect.getcoroutinestate(late) == inspect.CORO_CLOSED
+    assert time.monotonic() - started < DRAIN_SECONDS / 3
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_work_that_is_cancelled_before_its_first_step_is_answered_and_not_waited_for() -> None:
+    async def work() -> None:
+        raise AssertionError("never begun")
+
+    async with Graph(Leaf("leaf")) as graph:
+        before = asyncio.all_tasks()
+        coming = graph.tasks.start(work())
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+        with anyio.fail_after(5), pytest.raises(OSError) as raised:
+            await coming
+        assert raised.value.errno == errno.ENOTCONN
+        with anyio.fail_after(5):
+            await graph.tasks.finish()

@@ -29,6 +29,9 @@ from ...graph import (
 from .lock_table import LockTable
 
 DOMAIN_PREFIX = "glusterfs.inodelk-dom-prefix:"
+SUSPECT_KEY = "volgraph.suspect"
+"""In the answer to a lookup of the root: 1 after a loss of power. The system itself sets it to `0` there, once all that
+may have been lost has been healed."""
 OPEN_COUNT_KEYS = frozenset(("glusterfs.open-fd-count", "glusterfs.open-active-fd-count"))
 
 

@@ -54,11 +54,23 @@ def is_bookkeeping(key: str) -> bool:
     return key in BOOKKEEPING or key.startswith(("trusted.gfid2path.", "trusted.pgfid."))
 
 
+def check_xattr_name(key: str) -> None:
+    """As Linux does. ERANGE empty or too long; EINVAL what no system call can be told: a NUL in it, half a letter."""
+    try:
+        name = key.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise fail(errno.EINVAL, ascii(key)) from None
+    if b"\0" in name:
+        raise fail(errno.EINVAL, ascii(key))
+    if not 0 < len(name) <= XATTR_NAME_BYTES_MAX:
+        raise fail(errno.ERANGE, key)
+
+
 def check_xattrs(values: Mapping[str, bytes]) -> None:
-    """As Linux does. ERANGE the name too long, E2BIG the value, EOPNOTSUPP no such namespace, EINVAL nothing else."""
+    """As Linux does. E2BIG the value too long, EOPNOTSUPP no such namespace, EINVAL nothing else; a name is checked
+    by `check_xattr_name`."""
     for key, value in values.items():
-        if len(key.encode("utf-8", "surrogateescape")) > XATTR_NAME_BYTES_MAX:
-            raise fail(errno.ERANGE, key)
+        check_xattr_name(key)
         if len(value) > XATTR_VALUE_BYTES_MAX:
             raise fail(errno.E2BIG, key)
         if not key.startswith(XATTR_NAMESPACES):

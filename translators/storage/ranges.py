@@ -11,6 +11,7 @@ OFFSET_MAX = (1 << 63) - 1
 ID_MAX = (1 << 32) - 2
 """Of users and groups. The number above means to chown(2): leave it as it is."""
 SECONDS_MAX = (1 << 63) - 1
+"""And as many before 1970, and one."""
 DEVICE_MAX = (1 << 32) - 1
 XATTR_FLAGS = 0x03
 """XATTR_CREATE and XATTR_REPLACE."""
@@ -28,7 +29,9 @@ def check_attributes(new: NewAttributes) -> None:
         if number is not None and not 0 <= number <= ID_MAX:
             raise fail(errno.EINVAL, f"owner {number}")
     for time_ns in (new.atime_ns, new.mtime_ns):
-        if time_ns is not None and time_ns != NOW_NS and abs(time_ns) > SECONDS_MAX * 10**9:
+        if time_ns is None or time_ns == NOW_NS:
+            continue
+        if not -SECONDS_MAX - 1 <= time_ns // 10**9 <= SECONDS_MAX:
             raise fail(errno.EINVAL, f"time {time_ns}")
 
 

@@ -25,6 +25,7 @@ from volgraph.graph import (
 from volgraph.testing.failing_disk import FailingDisk
 from volgraph.translators import Posix
 from volgraph.translators.storage.heal_index import XATTROP_INDEX_GFID
+from volgraph.translators.storage.posix.sidecar import SidecarMetadata
 
 ONE, MINUS = b"\0\0\0\1" + bytes(8), b"\xff\xff\xff\xff" + bytes(8)
 MARK = "trusted.afr.other"
@@ -67,6 +68,8 @@ class World(Hand):
         """Descriptors that are open and should not be."""
         brick = self.brick.brick
         known = {brick.fd, brick.root_fd, brick.owner.fd, *brick.directories._open.values()}
+        if isinstance(brick.metadata, SidecarMetadata):
+            known.add(brick.metadata._log)
         return self.disk.open_now - known - {slot.fd for slot in self.brick._open_slots}
 
 

@@ -3,17 +3,17 @@
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from volgraph.graph import (
-    Seams,
-    State,
-    Translator,
-)
+from volgraph.graph import Coming, Seams, State, Translator
 from volgraph.graph.disk import Disk
+from volgraph.graph.pool import Pool
 from volgraph.testing.failing_disk import HangingDisk
+
+R = TypeVar("R")
 
 TIMEOUT = 0.3
 SLACK = 0.2
@@ -26,6 +26,30 @@ def seams_with(disk: Disk) -> Seams:
     seams = Seams()
     seams.blocking.disk = disk
     return seams
+
+
+class SlowPool(Pool):
+    """A blocking seam that starts nothing before it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[tuple[Coming[Any], Callable[..., Any], tuple[object, ...]]] = []
+        self._goes = False
+
+    def alone(self, threads: int = 1) -> "SlowPool":
+        return self
+
+    def run(self, call: Callable[..., R], *args: object) -> Awaitable[R]:
+        if self._goes:
+            return super().run(call, *args)
+        coming: Coming[R] = Coming()
+        self.kept.append((coming, call, args))
+        return coming
+
+    def go_on(self) -> None:
+        self._goes = True
+        for coming, call, args in self.kept:
+            coming.resolve(call(*args))
 
 
 async def told(node: Translator, state: State) -> None:

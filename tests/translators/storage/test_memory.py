@@ -9,6 +9,7 @@ import pytest
 
 from volgraph.graph import (
     ROOT_GFID,
+    ROOT_LOC,
     Call,
     Contention,
     Event,
@@ -24,6 +25,7 @@ from volgraph.graph import (
     XattropKind,
 )
 from volgraph.testing.fop_bench import FopBench, at
+from volgraph.translators.storage.leaf import SUSPECT_KEY
 from volgraph.translators.storage.memory import Memory, MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -320,3 +322,28 @@ async def test_only_files_and_directories_are_opened() -> None:
 
         refused(errno.ELOOP, memory.open, bench.call(), Loc(link), os.O_RDONLY, Fd(link))
         refused(errno.ENXIO, memory.open, bench.call(), Loc(fifo), os.O_RDONLY, Fd(fifo))
+
+
+async def test_after_a_loss_of_power_the_brick_is_suspect_until_the_system_trusts_it() -> None:
+    async with opened() as (memory, bench):
+        memory.crash()
+        memory.restart()
+        assert memory.lookup(Call(), ROOT_LOC).value.xdata is None
+
+        memory.crash("synced")
+        memory.restart()
+
+        assert memory.lookup(Call(), ROOT_LOC).value.xdata == {SUSPECT_KEY: 1}
+        assert memory.lookup(Call(xdata={"list-xattr": 1}), ROOT_LOC).value.xdata == {SUSPECT_KEY: 1}
+        gfid = await bench.file(b"f")
+        assert memory.lookup(Call(), Loc(gfid)).value.xdata is None
+        for call, loc, value, code in (
+            (Call(), ROOT_LOC, b"0", errno.EPERM),
+            (Call(pid=-6), ROOT_LOC, b"1", errno.EINVAL),
+            (Call(pid=-6), Loc(gfid), b"0", errno.EINVAL),
+        ):
+            with pytest.raises(OSError) as caught:
+                memory.setxattr(call, loc, {SUSPECT_KEY: value})
+            assert caught.value.errno == code
+        memory.setxattr(Call(pid=-6), ROOT_LOC, {SUSPECT_KEY: b"0"})
+        assert memory.lookup(Call(), ROOT_LOC).value.xdata is None

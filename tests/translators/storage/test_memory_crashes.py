@@ -2,7 +2,7 @@
 
 import errno
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, get_args
 
@@ -25,6 +25,7 @@ ONE = b"\0\0\0\1" + bytes(8)
 PLACES = 3
 STEPS = 40
 SEEDS = 60
+SEEDS_OF_A_SOAK = 3000
 
 
 @pytest.fixture(scope="module")
@@ -236,10 +237,13 @@ async def test_after_any_crash_the_store_is_whole_and_what_was_synced_is_there(k
 
 @pytest.mark.soak
 @pytest.mark.parametrize("keep", MODES)
-async def test_after_very_many_crashes_the_store_is_whole(keep: Keep) -> None:
-    for seed in range(1000, 4000):
+async def test_after_very_many_crashes_the_store_is_whole(
+    keep: Keep, record_property: Callable[[str, object], None]
+) -> None:
+    for seed in range(1000, 1000 + SEEDS_OF_A_SOAK):
         broken, _ = await crashed(seed, keep)
         assert not broken, (seed, broken)
+    record_property("crashes in memory", f"kept: {keep}: {SEEDS_OF_A_SOAK} crashes, each store whole")
 
 
 def renames_in_two(self: MemoryStore, gone: Any, come: Any) -> None:

@@ -124,7 +124,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
 
 
-async def one_failure(directory: Path, mode: str, one: Case, number: int, code: int) -> str:
+async def one_failure(directory: Path, mode: str, one: Case, number: int, code: int, done: bool = False) -> str:
     """Fail one call of a fop that changes something, and judge; gives the name of that call, "" when there is none of
     this number."""
     directory.mkdir()
@@ -134,7 +134,7 @@ async def one_failure(directory: Path, mode: str, one: Case, number: int, code: 
     async with running(directory, mode, seams, health_check_interval=0, io_mode="inline") as hand:
         w = World(hand.brick, directory, disk)
         await w.fill()
-        error = await tried(w, one, number, code)
+        error = await tried(w, one, number, code, done)
         if not disk.failed:
             assert error is None
             return ""
@@ -157,8 +157,8 @@ async def one_failure(directory: Path, mode: str, one: Case, number: int, code: 
     return disk.failed
 
 
-async def tried(w: World, one: Case, number: int, code: int) -> OSError | None:
-    w.disk.arm(number, code)
+async def tried(w: World, one: Case, number: int, code: int, done: bool = False) -> OSError | None:
+    w.disk.arm(number, code, done)
     error = await answer_of(one, w)
     w.disk.disarm()
     sensible = error is None or (code != SHORT and error.errno in (code, errno.ESTALE))
@@ -195,14 +195,14 @@ async def read_failures(directory: Path, mode: str, one: Case, codes: Callable[[
     return failed
 
 
-async def failures(directory: Path, mode: str, one: Case, codes: Callable[[int], int]) -> list[str]:
+async def failures(directory: Path, mode: str, one: Case, codes: Callable[[int], int], done: bool = False) -> list[str]:
     """Fail every call of a fop in turn; gives their names."""
     if one.effect is None:
         return await read_failures(directory, mode, one, codes)
     failed: list[str] = []
     for number in range(CALLS_MAX):
         try:
-            name = await one_failure(directory / str(number), mode, one, number, codes(number))
+            name = await one_failure(directory / str(number), mode, one, number, codes(number), done)
         except BaseException as error:
             error.add_note(f"call number {number}, {os.strerror(codes(number))}")
             raise
@@ -219,18 +219,59 @@ def test_a_call_that_fails_leaves_nothing_half_done(folder: Path, mode: str, nam
     assert anyio.run(failures, folder, mode, CASES[name], lambda number: CODES[number % len(CODES)])
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", [name for name, one in CASES.items() if one.effect is not None])
+def test_a_call_that_is_done_and_says_it_failed_leaves_nothing_half_done(folder: Path, mode: str, name: str) -> None:
+    assert anyio.run(failures, folder, mode, CASES[name], lambda _: errno.EIO, True)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", CASES)
-def test_every_call_fails_with_every_error(folder: Path, mode: str, name: str, code: int) -> None:
-    assert anyio.run(failures, folder, mode, CASES[name], lambda _: code)
+def test_every_call_fails_with_every_error(
+    folder: Path, mode: str, code: int, record_property: Callable[[str, object], None]
+) -> None:
+    failed = 0
+    for number, (name, one) in enumerate(CASES.items()):
+        (folder / str(number)).mkdir()
+        calls = anyio.run(failures, folder / str(number), mode, one, lambda _: code)
+        assert calls, name
+        failed += len(calls)
+    told = f"{mode}, {errno.errorcode[code]}: {failed} calls of {len(CASES)} fops failed, nothing left half done"
+    record_property("failing calls", told)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["readv", "readv anonymous", "writev", "rchecksum", "copy_file_range"])
 def test_a_call_that_comes_short_does_not_show(folder: Path, mode: str, name: str) -> None:
     anyio.run(failures, folder, mode, CASES[name], lambda _: SHORT)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done all the same"])
+def test_the_end_of_a_file_without_a_name_leaves_nothing_whatever_fails(folder: Path, mode: str, done: bool) -> None:
+    async def run() -> int:
+        for number in range(CALLS_MAX):
+            directory = folder / str(number)
+            directory.mkdir()
+            disk, seams = FailingDisk(), Seams()
+            seams.blocking.disk = disk
+            async with running(directory, mode, seams, health_check_interval=0, io_mode="inline") as hand:
+                gfid = await hand.file(b"f", b"data")
+                fd = await hand.opened(gfid)
+                await hand.brick.unlink(Call(), at(ROOT_GFID, b"f"))
+                disk.arm(number, errno.EIO, done)
+                hand.brick.release(fd)
+                disk.disarm()
+            assert disk.open_now == set()
+            async with running(directory, mode, health_check_interval=0, io_mode="inline") as hand:
+                await judge_leftovers(World(hand.brick, directory, disk))
+                assert gfid not in hand.brick.brick.metadata.gfids(Gfid(), 10)
+            if not disk.failed:
+                return number
+        raise AssertionError(f"more than {CALLS_MAX} calls")
+
+    assert anyio.run(run) >= 2
 
 
 def test_an_fallocate_that_is_interrupted_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,9 +306,10 @@ def test_an_undo_left_out_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("done", [False, True], ids=["not done", "done all the same"])
 @pytest.mark.parametrize("used", [False, True], ids=["new brick", "used brick"])
 def test_a_call_that_fails_at_the_start_names_the_brick_and_leaves_it_startable(
-    folder: Path, mode: str, used: bool
+    folder: Path, mode: str, done: bool, used: bool
 ) -> None:
     """Alone the start fails; below a cluster the brick is a child that is down, for errors that a disk gives."""
 
@@ -281,7 +323,7 @@ def test_a_call_that_fails_at_the_start_names_the_brick_and_leaves_it_startable(
                     w = World(hand.brick, directory, FailingDisk())
                     await w.fill()
             code = (errno.EIO, errno.EROFS, errno.ENOSPC)[number % 3]
-            name = await failed_start(directory, mode, number, code)
+            name = await failed_start(directory, mode, number, code, done)
             async with running(directory, mode, io_mode="inline") as hand:
                 w = World(hand.brick, directory, FailingDisk())
                 await judge(w)
@@ -296,11 +338,11 @@ def test_a_call_that_fails_at_the_start_names_the_brick_and_leaves_it_startable(
     assert len(anyio.run(run)) > 20
 
 
-async def failed_start(directory: Path, mode: str, number: int, code: int) -> str:
+async def failed_start(directory: Path, mode: str, number: int, code: int, done: bool) -> str:
     """Start a brick alone, and in a cluster, while a call fails; gives the name of that call."""
     disk, seams = FailingDisk(), Seams()
     seams.blocking.disk = disk
-    disk.arm(number, code)
+    disk.arm(number, code, done)
     said: OSError | None = None
     try:
         async with running(directory, mode, seams, io_mode="inline", health_check_interval=0):
@@ -312,7 +354,7 @@ async def failed_start(directory: Path, mode: str, number: int, code: int) -> st
     assert disk.open_now == set(), f"{disk.failed} failed, and descriptors are left open"
     failed = disk.failed
     brick = Posix("brick", directory=str(directory), metadata=mode, io_mode="inline", health_check_interval=0)
-    disk.arm(number, code)
+    disk.arm(number, code, done)
     async with Graph(Afr("mirror", [brick, Memory("other")]), seams):
         disk.disarm()
         if brick.state is State.DOWN:

@@ -7,11 +7,12 @@ import stat
 import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from tests.translators.storage.bricks import AS_ROOT, fails, in_both_modes, running
+from tests.translators.storage.sick import SlowPool
 from volgraph.graph import (
     NOW_NS,
     ROOT_GFID,
@@ -33,11 +34,10 @@ from volgraph.graph import (
 from volgraph.graph.disk import Disk
 from volgraph.graph.pool import Pool
 from volgraph.translators.storage.heal_index import DIRTY_INDEX_GFID, XATTROP_INDEX_GFID
+from volgraph.translators.storage.posix.buffers import REUSED_MIN
 from volgraph.translators.storage.posix.contents import READ_MAX
 
 pytestmark = [pytest.mark.anyio, in_both_modes]
-
-R = TypeVar("R")
 
 
 # --- contents ---------------------------------------------------------------------------------------------------------
@@ -139,25 +139,7 @@ async def test_appends_go_to_the_end_whoever_else_writes(tmp_path: Path, mode: s
 async def test_fsync_is_made_at_the_blocking_seam_and_a_release_meanwhile_does_no_harm(
     tmp_path: Path, mode: str
 ) -> None:
-    class Slow(Pool):
-        """Starts nothing before it is told to."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.kept: list[tuple[Coming[Any], Callable[..., Any], tuple[object, ...]]] = []
-            self.told = False
-
-        def alone(self, threads: int = 1) -> "Slow":
-            return self
-
-        def run(self, call: Callable[..., R], *args: object) -> Awaitable[R]:
-            if self.told:
-                return super().run(call, *args)
-            coming: Coming[R] = Coming()
-            self.kept.append((coming, call, args))
-            return coming
-
-    pool = Slow()
+    pool = SlowPool()
     async with running(tmp_path, mode, Seams(blocking=pool)) as hand:
         gfid = await hand.file(b"f", b"x")
         fd = await hand.opened(gfid)
@@ -165,9 +147,7 @@ async def test_fsync_is_made_at_the_blocking_seam_and_a_release_meanwhile_does_n
         directory = hand.brick.fsyncdir(Call(), Fd(ROOT_GFID))
         hand.brick.release(fd)
         assert len(pool.kept) == 2
-        pool.told = True
-        for coming, call, args in pool.kept:
-            coming.resolve(call(*args))
+        pool.go_on()
         changed = await answer
         assert changed.post is not None
         assert changed.post.size == 1
@@ -206,6 +186,94 @@ async def test_a_write_that_is_synchronous_is_made_at_the_blocking_seam(tmp_path
         written = await answer
         assert (written.count, written.xdata) == (7, {"glusterfs.open-fd-count": 1})
         hand.brick.release(fd)
+
+
+async def test_what_is_written_through_is_on_the_disk_before_the_answer(tmp_path: Path, mode: str) -> None:
+    made: list[str] = []
+
+    class Watched(Disk):
+        """Notes, in their order, the changes of contents and the syncs."""
+
+        def __getattribute__(self, name: str) -> Any:
+            call = super().__getattribute__(name)
+            if name not in ("pwrite", "fallocate", "copy_file_range", "fsync"):
+                return call
+
+            def noted(*args: Any) -> Any:
+                made.append(name)
+                return call(*args)
+
+            return noted
+
+    seams = Seams()
+    assert isinstance(seams.blocking, Pool)
+    seams.blocking.disk = Watched()
+    async with running(tmp_path, mode, seams) as hand:
+        gfid = await hand.file(b"f", b"some data")
+        through, plain = await hand.opened(gfid, os.O_RDWR | os.O_SYNC), await hand.opened(gfid)
+        anonymous, brick, call = Fd(gfid, os.O_SYNC), hand.brick, Call()
+        for expected, change in (
+            (["pwrite", "fsync"], lambda: brick.writev(call, through, b"1", 0)),
+            (["pwrite", "fsync"], lambda: brick.writev(call, anonymous, b"2", 0)),
+            (["pwrite", "fsync"], lambda: brick.writev(call, plain, b"4", 0, os.O_SYNC)),
+            (["pwrite", "fsync"], lambda: brick.writev(call, plain, b"5", 0, os.O_DSYNC)),
+            (["pwrite", "fsync"], lambda: brick.writev(call, Fd(gfid), b"6", 0, os.O_DSYNC)),
+            (["fallocate", "fsync"], lambda: brick.fallocate(call, through, 0, 0, 4096)),
+            (["fallocate", "fsync"], lambda: brick.fallocate(call, anonymous, 0, 0, 4096)),
+            (["fallocate", "fsync"], lambda: brick.discard(call, anonymous, 0, 4096)),
+            (["fallocate", "fsync"], lambda: brick.zerofill(call, anonymous, 0, 4096)),
+            (["copy_file_range", "fsync"], lambda: brick.copy_file_range(call, plain, 0, anonymous, 4096, 4)),
+            (["copy_file_range", "fsync"], lambda: brick.copy_file_range(call, plain, 0, through, 4096, 4)),
+            (["pwrite"], lambda: brick.writev(call, plain, b"3", 0)),
+        ):
+            made.clear()
+            assert (await answered_or_refused(change), made) in ((True, expected), (False, expected[:1]))
+        hand.brick.release(through)
+        hand.brick.release(plain)
+
+
+async def answered_or_refused(change: Callable[[], Awaitable[object]]) -> bool:
+    """False where the file system does not do it."""
+    try:
+        await change()
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return False
+    return True
+
+
+async def test_a_buffer_that_somebody_holds_is_not_read_into_again(tmp_path: Path, mode: str) -> None:
+    async with running(tmp_path, mode) as hand:
+        size = 2 * REUSED_MIN
+        gfid = await hand.file(b"f", b"a" * size + b"b" * size)
+        fd = await hand.opened(gfid)
+        first = (await hand.brick.readv(Call(), fd, size, 0)).data
+        second = memoryview((await hand.brick.readv(Call(), fd, size, size)).data)[:100]
+        third = (await hand.brick.readv(Call(), fd, size, 0)).data
+        assert (first, third) == (b"a" * size, b"a" * size)
+        assert second == b"b" * 100
+        place = id(third)
+        del third
+        again = (await hand.brick.readv(Call(), fd, size, size)).data
+        assert (id(again), again) == (place, b"b" * size)
+        hand.brick.release(fd)
+
+
+async def test_attributes_looked_at_late_are_those_of_the_fop(tmp_path: Path, mode: str) -> None:
+    async with running(tmp_path, mode) as hand:
+        gfid = await hand.file(b"f")
+        fd = await hand.opened(gfid)
+        written = await hand.brick.writev(Call(), fd, b"four", 0)
+        read = await hand.brick.readv(Call(), fd, 4, 0)
+        await hand.brick.ftruncate(Call(), fd, 100)
+        hand.brick.release(fd)
+        assert [iatt and (iatt.gfid, iatt.size, iatt.nlink) for iatt in (written.pre, written.post, read.iatt)] == [
+            (gfid, 0, 1),
+            (gfid, 4, 1),
+            (gfid, 4, 1),
+        ]
+        assert read.with_data(b"FOUR").iatt == read.iatt
 
 
 async def test_a_huge_read_is_cut_and_says_that_it_is_not_the_end(tmp_path: Path, mode: str) -> None:

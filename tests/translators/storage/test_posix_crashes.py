@@ -90,10 +90,12 @@ def test_a_process_that_is_killed_leaves_each_fop_done_or_undone(mode: str, scra
 
 @pytest.mark.soak
 @in_both_modes
-def test_a_process_is_killed_many_times(mode: str, scratch: str) -> None:
+def test_a_process_is_killed_many_times(
+    mode: str, scratch: str, record_property: Callable[[str, object], None]
+) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     report = kill_rounds(mode, scratch, seed, seconds=120)
-    print(f"killed [{mode}]: seed {seed}, {report}")
+    record_property("killed bricks", f"{mode}, seed {seed}: {report}")
     assert not report.violations, "\n".join(map(str, report.violations))
 
 
@@ -291,7 +293,7 @@ async def test_fsyncdir_syncs_the_handles_of_what_was_named_since_the_last_one(t
             await hand.brick.fsyncdir(Call(), Fd(gfid))
             return disk.calls.count("fsync")
 
-        beside = 1 if hand.brick.brick.metadata.sync_path() else 0
+        beside = 1 if hand.brick.brick.metadata.apart else 0
         assert await syncs(ROOT_GFID) == 4 + beside  # itself, and the three folders above a handle
         assert await syncs(ROOT_GFID) == 1 + beside
         await hand.file(b"f", parent=folder)

@@ -12,22 +12,8 @@ import anyio.to_thread
 import pytest
 
 from tests.translators.storage.bricks import Hand, fails, in_both_modes, running
-from tests.translators.storage.sick import (
-    SECONDS,
-    outcomes,
-    seams_with,
-    told,
-    until,
-)
-from volgraph.graph import (
-    ROOT_GFID,
-    Call,
-    Flock,
-    Graph,
-    Loc,
-    LockCommand,
-    State,
-)
+from tests.translators.storage.sick import SECONDS, outcomes, seams_with, told, until
+from volgraph.graph import ROOT_GFID, Call, Flock, Graph, Loc, LockCommand, State
 from volgraph.graph.disk import Disk
 from volgraph.testing.failing_disk import HangingDisk, SickDisk
 from volgraph.translators import Afr, Posix

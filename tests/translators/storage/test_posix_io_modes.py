@@ -10,14 +10,7 @@ import pytest
 import volgraph
 from tests.translators.storage.bricks import Hand
 from tests.translators.storage.sick import seams_with
-from volgraph.graph import (
-    ROOT_GFID,
-    Call,
-    Flock,
-    Graph,
-    Loc,
-    LockCommand,
-)
+from volgraph.graph import ROOT_GFID, Call, Flock, Graph, Loc, LockCommand
 from volgraph.graph.disk import Disk
 from volgraph.testing import check
 from volgraph.testing.conformance import contracts

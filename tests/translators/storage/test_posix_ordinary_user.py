@@ -38,7 +38,7 @@ def test_every_kind_of_object_and_mode_is_kept_with_its_gfid_and_counters(direct
         made = {}
         async with running(directory) as hand:
             brick = hand.brick
-            assert brick.brick.metadata.sync_path() is not None, "auto means sidecar"
+            assert brick.brick.metadata.apart, "auto means sidecar"
             for mode in (0o644, 0o444, 0o400, 0o000):
                 made[b"f%o" % mode] = await hand.file(b"f%o" % mode, b"data", mode=mode)
                 made[b"d%o" % mode] = await hand.dir(b"d%o" % mode, mode=mode)
@@ -165,3 +165,28 @@ def test_a_brick_made_by_root_is_refused_with_the_way_to_convert_it(directory: P
         os.chown(path, USER.pw_uid, USER.pw_gid, follow_symlinks=False)
     os.chown(directory / ".glusterfs", USER.pw_uid, USER.pw_gid)
     as_user("asyncio", scenario, directory)
+
+
+@on_both
+def test_what_is_fsynced_stays_so_after_the_root_was_made_unsearchable(directory: Path, backend: str) -> None:
+    """Whatever its own user does to the modes in it, an open brick goes on."""
+
+    async def scenario(directory: Path) -> None:
+        async with running(directory) as hand:
+            file, folder = await hand.file(b"f"), await hand.dir(b"d")
+            below = await hand.dir(b"below", folder)
+            await hand.brick.setattr(Call(), Loc(ROOT_GFID), NewAttributes(mode=0o600))
+            fd = await hand.opened(file)
+            await hand.brick.writev(Call(), fd, b"data", 0)
+            await hand.brick.setxattr(Call(), Loc(file), {"trusted.mine": b"1"})
+            await hand.brick.fsync(Call(), fd)
+            await hand.brick.fsyncdir(Call(), Fd(folder))
+            old, new = Loc(parent=folder, name=b"below"), Loc(parent=folder, name=b"moved")
+            await hand.brick.rename(Call(), old, new)  # that of a directory syncs too
+            hand.brick.release(fd)
+        os.chmod(directory, 0o700)
+        async with running(directory) as hand:
+            assert await hand.find(b"moved", folder) == below
+            assert (await hand.brick.getxattr(Call(), Loc(file), "trusted.mine")).values == {"trusted.mine": b"1"}
+
+    as_user(backend, scenario, directory)

@@ -3,7 +3,7 @@
 import random
 import stat as mode_bits
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,6 +16,7 @@ from volgraph.testing.power_loss_workloads import recordings, starts, words
 
 FILE, FOLDER = Born(mode_bits.S_IFREG | 0o600), Born(mode_bits.S_IFDIR | 0o755)
 SEED = 1
+Say = Callable[[str, object], None]
 
 
 @pytest.fixture
@@ -24,28 +25,32 @@ def scratch() -> Iterator[str]:
         yield folder
 
 
-def show(what: str, mode: str, report: Report) -> None:
-    print(f"power loss, {what} [{mode}]: {report}")
+def show(say: Say, what: str, mode: str, report: Report) -> None:
+    say("power loss", f"{what}, {mode}: {report}")
     assert not report.violations, "\n".join(map(str, report.violations[:5]))
 
 
 @in_both_modes
-def test_every_fop_alone_is_whole_or_lost_and_what_was_synced_is_there(mode: str, scratch: str) -> None:
+def test_every_fop_alone_is_whole_or_lost_and_what_was_synced_is_there(
+    mode: str, scratch: str, record_property: Say
+) -> None:
     report = explore(recordings(mode, scratch, words(1)), scratch, SEED, most=25)
-    show("single fops", mode, report)
+    show(record_property, "single fops", mode, report)
     assert report.distinct > 400
 
 
 @in_both_modes
-def test_fops_in_pairs_are_whole_or_lost_and_what_was_synced_is_there(mode: str, scratch: str) -> None:
+def test_fops_in_pairs_are_whole_or_lost_and_what_was_synced_is_there(
+    mode: str, scratch: str, record_property: Say
+) -> None:
     """A part of all pairs, which `make soak` tries."""
     chosen = random.Random(SEED).sample(list(words(2)), 90)
-    show("pairs", mode, explore(recordings(mode, scratch, chosen), scratch, SEED, most=12))
+    show(record_property, "pairs", mode, explore(recordings(mode, scratch, chosen), scratch, SEED, most=12))
 
 
 @in_both_modes
-def test_a_start_that_the_power_loss_meets_is_made_again(mode: str, scratch: str) -> None:
-    show("starts", mode, explore(starts(mode, scratch), scratch, SEED, most=120, mendings=20))
+def test_a_start_that_the_power_loss_meets_is_made_again(mode: str, scratch: str, record_property: Say) -> None:
+    show(record_property, "starts", mode, explore(starts(mode, scratch), scratch, SEED, most=120, mendings=20))
 
 
 def test_an_ordinary_users_brick_keeps_what_was_promised_too() -> None:
@@ -66,17 +71,26 @@ def test_an_ordinary_users_brick_keeps_what_was_promised_too() -> None:
 
 @pytest.mark.soak
 @in_both_modes
-def test_all_pairs_of_fops(mode: str, scratch: str) -> None:
-    show("all pairs", mode, explore(recordings(mode, scratch, words(2)), scratch, SEED, most=40, mendings=3))
+def test_all_pairs_of_fops(mode: str, scratch: str, record_property: Say) -> None:
+    show(
+        record_property,
+        "all pairs",
+        mode,
+        explore(recordings(mode, scratch, words(2)), scratch, SEED, most=40, mendings=3),
+    )
 
 
 @pytest.mark.soak
 @in_both_modes
-def test_many_triples_of_fops(mode: str, scratch: str) -> None:
+def test_many_triples_of_fops(mode: str, scratch: str, record_property: Say) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")
     chosen = random.Random(seed).sample(list(words(3)), 1000)
-    show("triples", mode, explore(recordings(mode, scratch, chosen), scratch, seed, most=40, mendings=3))
+    show(
+        record_property,
+        f"triples, seed {seed}",
+        mode,
+        explore(recordings(mode, scratch, chosen), scratch, seed, most=40, mendings=3),
+    )
 
 
 # --- the mutants ------------------------------------------------------------------------------------------------------

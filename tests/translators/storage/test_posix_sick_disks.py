@@ -30,6 +30,7 @@ from tests.translators.storage.sick import (
 from volgraph.graph import (
     ROOT_GFID,
     Call,
+    Coming,
     EntryLockCommand,
     Fd,
     Flock,
@@ -297,6 +298,19 @@ async def test_a_disk_that_hangs_in_fsync_stops_no_fsync_of_another_brick(tmp_pa
                 assert came == []
                 disk.go_on()
         assert len(came) == 8
+
+
+async def test_what_is_on_a_thread_when_a_brick_stops_is_waited_for(tmp_path: Path) -> None:
+    disk = HangingDisk(tmp_path)
+    async with running(tmp_path, "auto", seams_with(disk), io_mode="inline") as hand:
+        fd = await hand.opened(await hand.file(b"f", b"data"))
+        waits = disk.hanging("fdatasync")
+        waits.__enter__()
+        synced = hand.brick.fsync(Call(), fd, 1)
+        await hangs(disk)
+        threading.Timer(0.2, disk.go_on).start()
+    assert isinstance(synced, Coming)
+    assert synced.settled
 
 
 async def test_no_signal_interrupts_what_runs_on_a_thread() -> None:

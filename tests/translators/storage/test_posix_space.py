@@ -4,27 +4,20 @@ import errno
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from tests.translators.storage.bricks import Hand, fails, in_both_modes, running
-from volgraph.graph import ROOT_GFID, SEEK_DATA, SEEK_HOLE, Call, Coming, Done, Fd, Loc, Seams
+from tests.translators.storage.sick import SlowPool, seams_with
+from volgraph.graph import ROOT_GFID, SEEK_DATA, SEEK_HOLE, Call, Done, Fd, Loc, Seams
 from volgraph.graph.disk import KEEP_SIZE, ZERO_RANGE, Disk
-from volgraph.graph.pool import Pool
 from volgraph.translators.storage.posix.space import INLINE_MAX
 from volgraph.translators.storage.ranges import OFFSET_MAX
 
 pytestmark = [pytest.mark.anyio, in_both_modes]
 
-R = TypeVar("R")
 MIB = 1 << 20
-
-
-def seams_over(disk: Disk) -> Seams:
-    seams = Seams()
-    seams.blocking.disk = disk
-    return seams
 
 
 async def size_of(hand: Hand, fd: Fd) -> int:
@@ -99,7 +92,7 @@ class NoZeroRange(Disk):
 
 @pytest.mark.parametrize("disk", [Disk, NoZeroRange])
 async def test_zerofill_writes_zeros_and_extends_the_file(tmp_path: Path, mode: str, disk: type[Disk]) -> None:
-    async with running(tmp_path, mode, seams_over(disk())) as hand:
+    async with running(tmp_path, mode, seams_with(disk())) as hand:
         gfid = await hand.file(b"f", b"D" * 10_000)
         fd = await hand.opened(gfid, os.O_WRONLY | os.O_APPEND)
         changed = await hand.brick.zerofill(Call(), fd, 100, 1000)
@@ -119,7 +112,7 @@ async def test_a_file_system_that_cannot_is_told_as_such(tmp_path: Path, mode: s
         def copy_file_range(self, *args: Any) -> int:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    async with running(tmp_path, mode, seams_over(Plain())) as hand:
+    async with running(tmp_path, mode, seams_with(Plain())) as hand:
         gfid = await hand.file(b"f", b"0123456789")
         fd = Fd(gfid)
         for refused in (
@@ -161,25 +154,7 @@ async def test_ranges_that_cannot_be_are_refused_before_anything_happens(tmp_pat
 async def test_what_concerns_much_is_done_at_the_blocking_seam_and_a_release_meanwhile_does_no_harm(
     tmp_path: Path, mode: str
 ) -> None:
-    class Slow(Pool):
-        """Starts nothing before it is told to."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.kept: list[tuple[Coming[Any], Callable[..., Any], tuple[object, ...]]] = []
-            self.told = False
-
-        def alone(self, threads: int = 1) -> "Slow":
-            return self
-
-        def run(self, call: Callable[..., R], *args: object) -> Awaitable[R]:
-            if self.told:
-                return super().run(call, *args)
-            coming: Coming[R] = Coming()
-            self.kept.append((coming, call, args))
-            return coming
-
-    pool = Slow()
+    pool = SlowPool()
     async with running(tmp_path, mode, Seams(blocking=pool)) as hand:
         brick = hand.brick
         source, target = await hand.file(b"source", b"S" * 3 * MIB), await hand.file(b"target")
@@ -196,9 +171,7 @@ async def test_what_concerns_much_is_done_at_the_blocking_seam_and_a_release_mea
         brick.release(one)
         brick.release(two)
         assert len(pool.kept) == 4
-        pool.told = True
-        for coming, call, args in pool.kept:
-            coming.resolve(call(*args))
+        pool.go_on()
         replies = [await answer for answer in answers]
         assert (replies[1].post.size, replies[3].count) == (5 * MIB, 2 * MIB)
         assert await hand.read(target, 3 * MIB) == bytes(2 * MIB + 1) + b"S" * (MIB - 1)
@@ -274,7 +247,7 @@ class Stopped:
 
 def filling_seams() -> tuple[Seams, Filling, Stopped]:
     disk, clock = Filling(), Stopped()
-    seams = seams_over(disk)
+    seams = seams_with(disk)
     seams.clock.monotonic = clock.monotonic  # type: ignore[method-assign]
     return seams, disk, clock
 
@@ -310,6 +283,17 @@ async def test_below_the_reserve_what_takes_space_is_refused_and_the_rest_goes_o
         await brick.writev(Call(pid=-6), fd, b"healed", 0)
         assert await hand.read(gfid) == b"healed"
         assert folder is not None
+
+
+async def test_a_brick_that_is_full_when_it_comes_up_says_so_before_anything_is_written(
+    tmp_path: Path, mode: str
+) -> None:
+    async with running(tmp_path, mode):
+        pass
+    seams, disk, _ = filling_seams()
+    disk.free = 9
+    async with running(tmp_path, mode, seams) as hand:
+        assert hand.brick.health == "up, full"
 
 
 async def test_the_disk_is_asked_once_a_second_at_most(tmp_path: Path, mode: str) -> None:

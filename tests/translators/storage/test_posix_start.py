@@ -177,7 +177,7 @@ async def test_a_brick_opened_in_the_other_mode_is_refused_with_the_way_to_conve
     assert caught.value.errno == errno.EINVAL
     async with running(tmp_path, "auto") as hand:
         await hand.file(b"f")
-        assert (hand.brick.brick.metadata.sync_path() is None) == (first == "xattr")
+        assert hand.brick.brick.metadata.apart == (first == "sidecar")
 
 
 async def test_without_trusted_attributes_auto_means_sidecar_and_xattr_an_error(tmp_path: Path) -> None:

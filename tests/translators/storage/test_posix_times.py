@@ -167,6 +167,15 @@ async def test_times_that_are_set_hold_also_backwards(hand: Hand) -> None:
     assert Times.of_stat(reply.post.st) == times
 
 
+async def test_times_before_1970_are_kept(hand: Hand) -> None:
+    fd = await made(hand)
+    await hand.brick.setattr(Call(), Loc(fd.gfid), NewAttributes(atime_ns=-1, mtime_ns=-3 * 10**9 + 5))
+    times = await told(hand, fd.gfid)
+
+    assert (times.atime_ns, times.mtime_ns) == (-1, -3 * 10**9 + 5)
+    assert on_disk(hand) == times
+
+
 async def test_names_that_come_and_go_touch_object_and_parents(hand: Hand) -> None:
     fd = await made(hand)
     call = stamped(MADE, T, **{"gfid-req": hand.gfid()})

@@ -27,7 +27,8 @@ from ....graph import (
 from .. import acl as acls
 from .. import permission
 from ..heal_index import INDEX_GFID_OF_KEY, index_of
-from ..name_rules import check_xattrs, is_bookkeeping, refuse_user_xattrs
+from ..leaf import SUSPECT_KEY
+from ..name_rules import check_xattr_name, check_xattrs, is_bookkeeping, refuse_user_xattrs
 from ..ranges import check_attributes, check_xattr_flags
 from ..xattrop import join
 from .contents import MemoryContents
@@ -116,6 +117,7 @@ class MemoryAttributes(MemoryContents):
     def _get_xattrs(self, call: Call, inode: Inode, name: str | None) -> Done[Xattrs]:
         if name is None:
             return Done(Xattrs(dict(self._shown(call, inode, inode.xattrs))))
+        check_xattr_name(name)
         if call.uid:
             permission.check_get_xattr(call, inode, name)
         if name in INDEX_GFID_OF_KEY and self._is_root(inode):
@@ -125,7 +127,19 @@ class MemoryAttributes(MemoryContents):
         return Done(Xattrs({name: inode.xattrs[name]}))
 
     def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
+        """`volgraph.suspect` of the root is no xattr: see storage/posix."""
+        if SUSPECT_KEY in values:
+            return self._trust(call, loc, values)
         return self._set_xattrs(call, self._object(loc), values, flags)
+
+    def _trust(self, call: Call, loc: Loc, values: Mapping[str, bytes]) -> Done[Acknowledged]:
+        inode = self._object(loc)
+        if call.pid >= 0 or call.uid:
+            raise fail(errno.EPERM, SUSPECT_KEY)
+        if not self._is_root(inode) or dict(values) != {SUSPECT_KEY: b"0"}:
+            raise fail(errno.EINVAL, SUSPECT_KEY)
+        self.store.suspect = False
+        return Done(Acknowledged())
 
     def fsetxattr(self, call: Call, fd: Fd, values: Mapping[str, bytes], flags: int = 0) -> Done[Acknowledged]:
         return self._set_xattrs(call, self._opened(fd), values, flags)
@@ -156,6 +170,7 @@ class MemoryAttributes(MemoryContents):
     def _remove_xattr(self, call: Call, inode: Inode, name: str) -> Done[Acknowledged]:
         if is_bookkeeping(name):
             raise fail(errno.EPERM, name)
+        check_xattr_name(name)
         if call.uid:
             permission.check_set_xattr(call, inode, (name,))
         if not inode.is_dir and not inode.is_file:
@@ -183,6 +198,7 @@ class MemoryAttributes(MemoryContents):
         for key, sent in values.items():
             if is_bookkeeping(key):
                 raise fail(errno.EPERM, key)
+            check_xattr_name(key)
             stored = inode.xattrs.get(key)
             new = join(kind, stored, sent)
             if any(sent):

@@ -65,6 +65,7 @@ class MemoryContents(MemoryNames):
         if flags & os.O_APPEND:
             offset = size
         length = len(data)
+        check_offset(offset + length)  # EINVAL, as pwrite(2) says it; a range behind it is EFBIG elsewhere
         self._check_range(offset, length)
         pre = self._iatt(inode)
         if length:
@@ -209,6 +210,7 @@ class MemoryContents(MemoryNames):
     def _resize(self, inode: Inode, size: int, now: int) -> None:
         if not inode.is_file:
             raise fail(errno.EISDIR if inode.is_dir else errno.EINVAL, inode.gfid)
+        check_offset(size)
         self._check_range(size, 0)
         before = len(inode.contents.pages)
         self.store.change(inode, SparseBytes.resize, size)

@@ -29,7 +29,7 @@ from ....graph import (
 from ....graph.options import size
 from .. import permission
 from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
-from ..leaf import Leaf, is_pattern, matching
+from ..leaf import SUSPECT_KEY, Leaf, is_pattern, matching
 from ..name_rules import XATTR_NAMESPACES, check_name
 from .inode import Inode
 from .journal import Keep
@@ -75,7 +75,8 @@ class MemoryNode(Leaf):
         """End as a process does that is killed: locks and fds are gone, and the node is down until `restart`.
 
         Unless `keep` is "all" the power went as well: what fsync and fsyncdir have pinned is left, and of the rest so
-        much as `keep` says, chosen by `rng` (which it needs, and a store with a journal, for more than "synced").
+        much as `keep` says, chosen by `rng` (which it needs, and a store with a journal, for more than "synced"). From
+        then on the brick says that it is suspect, as storage/posix does.
         """
         self._crashed = True
         self.rise(ChildDown(self, "crashed"))  # first: nobody who is answered below may find the brick up
@@ -183,9 +184,10 @@ class MemoryNode(Leaf):
     def _answers(self, call: Call, inode: Inode, parent: Inode | None = None, name: bytes = b"") -> Xdata | None:
         """What the call's xdata asks about an object; a key that is not known, or has no value, is left out."""
         asked = call.xdata
+        suspect = self.store.suspect and inode is self.store.root
         if not asked:
-            return None
-        found: dict[str, Any] = {}
+            return {SUSPECT_KEY: 1} if suspect else None
+        found: dict[str, Any] = {SUSPECT_KEY: 1} if suspect else {}
         for key, value in asked.items():
             if key.startswith(XATTR_NAMESPACES):
                 if key in inode.xattrs:

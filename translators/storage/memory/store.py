@@ -60,6 +60,8 @@ class MemoryStore:
         self.xattr_bytes_max = xattr_bytes_max
         self.faults = faults
         self.lying = False
+        self.suspect = False
+        """Has the power gone since all was known to be here?"""
         self.root = Inode(ROOT_GFID, Stat(mode_bits.S_IFDIR | 0o755, 2, os.geteuid(), os.getegid(), st_size=PAGE))
         self.root.pin()
         self.inodes: dict[Gfid, Inode] = {ROOT_GFID: self.root}
@@ -192,6 +194,7 @@ class MemoryStore:
         elif keep != "synced":
             raise ValueError(f"a store without a journal cannot keep {keep!r}")
         self._fall_back()
+        self.suspect = True
 
     def flip_bit(self, rng: random.Random, gfid: Gfid | None = None) -> tuple[Gfid, int] | None:
         """One bit of a file (or of this one) goes bad on the disk, unnoticed: which file, at which byte. None where no

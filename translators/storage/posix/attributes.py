@@ -50,10 +50,12 @@ class PosixAttributes(PosixSpace):
         return Done(Attributes(iatt, self._answers(call, iatt, slot.fd) if call.xdata else None))
 
     def access(self, call: Call, loc: Loc, mask: int) -> Done[Acknowledged]:
-        """By the caller's identity, the mode bits and the access control list. EACCES."""
+        """By the caller's identity, the mode bits and the access control list. EACCES EROFS."""
         if not 0 <= mask <= 7:
             raise fail(errno.EINVAL, mask)
         found = self._found(loc)
+        if mask & os.W_OK and self.brick.read_only:
+            raise fail(errno.EROFS, found.gfid.text)
         permission.check_access(call, judging.seen(self.brick, found), mask)
         return Done(Acknowledged())
 

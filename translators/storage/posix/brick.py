@@ -38,7 +38,8 @@ _NO_ACL = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
 class Brick:
     """`fd` is the brick's `.glusterfs` directory. `links`: hard links work here, so handles are made first.
 
-    `privileged`: objects are given to the caller; an ordinary user's brick has only that user's.
+    `privileged`: objects are given to the caller; an ordinary user's brick has only that user's. `read_only`: why
+    nothing in it can be changed, as far as that is so.
     """
 
     disk: Disk
@@ -50,6 +51,7 @@ class Brick:
     index: DiskIndex
     links: bool
     privileged: bool
+    read_only: str = ""
     reserve: Reserve = attrs.field(init=False)
     handles: Handles = attrs.field(init=False)
     directories: Directories = attrs.field(init=False)
@@ -224,7 +226,7 @@ class Brick:
         try:
             self.handles.link(gfid, found.dir_fd, found.name)
         except OSError as error:
-            if error.errno not in LINK_REFUSED or self.metadata.sync_path() is None:
+            if error.errno not in LINK_REFUSED or not self.metadata.apart:
                 raise
             found.gfid = gfid
             return
@@ -323,9 +325,9 @@ class Brick:
         del self.opens[gfid]
         if gfid in self.unlinked:
             self.unlinked.remove(gfid)
+            self.metadata.forget(gfid)  # first: as long as the file is there, the next start does all of it
             with suppress(FileNotFoundError):
                 self.disk.unlink(unlinked_name(gfid), dir_fd=self.fd)
-            self.metadata.forget(gfid)
 
     # --- attributes --------------------------------------------------------------------------------------------------
 

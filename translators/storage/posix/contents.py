@@ -32,12 +32,15 @@ from ....graph import (
     Loc,
     Sought,
     Written,
+    Xdata,
     fail,
 )
 from ....graph.disk import Disk
 from ..ranges import OFFSET_MAX, check_offset
-from . import judging
+from . import judging, views
+from .buffers import REUSED_MIN, Buffers
 from .entries import OPEN_FLAGS, PosixEntries
+from .metadata import InodeMetadata
 from .node import OpenDirectory, OpenFile
 from .places import READ_DIRECTORY
 
@@ -46,6 +49,7 @@ R = TypeVar("R")
 READ_MAX = 16 << 20
 """The most that one readv answers; a longer read is cut short, and `end` stays false."""
 WRITING = os.O_WRONLY | os.O_RDWR
+O_SYNC = os.O_SYNC
 APPEND_KEY = "glusterfs.write-is-append"
 
 _SEEK = {SEEK_DATA: os.SEEK_DATA, SEEK_HOLE: os.SEEK_HOLE}
@@ -57,6 +61,7 @@ class PosixContents(PosixEntries):
 
     _cached_only: int = attrs.field(init=False, default=os.RWF_NOWAIT, repr=False)
     """The flag of a read that must not wait; 0 where the file system does not know it."""
+    _buffers: Buffers = attrs.field(init=False, factory=Buffers, repr=False)
 
     def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Done[Acknowledged]:
         self._check_unopened(fd)
@@ -74,12 +79,9 @@ class PosixContents(PosixEntries):
 
     def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Awaitable[Data]:
         slot = fd.slots.get(self)
-        if slot is not None:
-            return self._read(call, slot, size, offset)
-        with self._anonymous(call, fd, os.O_RDONLY) as slot:
-            return self._read(call, slot, size, offset)
-
-    def _read(self, call: Call, slot: OpenFile, size: int, offset: int) -> Awaitable[Data]:
+        if slot is None:
+            with self._anonymous(call, fd, os.O_RDONLY) as slot:
+                return PosixContents.readv(self, call, Fd(fd.gfid, slots={self: slot}), size, offset)
         if size < 0 or not 0 <= offset <= OFFSET_MAX:  # to preadv2, an offset of -1 is where the descriptor stands
             raise fail(errno.EINVAL, f"{size} bytes at {offset}")
         if size > READ_MAX:
@@ -87,7 +89,7 @@ class PosixContents(PosixEntries):
         if size > OFFSET_MAX - offset:
             size = OFFSET_MAX - offset
         disk = self.disk
-        buffer = bytearray(size)
+        buffer = bytearray(size) if size < REUSED_MIN else self._buffers.of(size)
         try:
             count = disk.preadv(slot.fd, (buffer,), offset, self._cached_only)
         except BlockingIOError:
@@ -96,7 +98,7 @@ class PosixContents(PosixEntries):
             if error.errno != errno.EOPNOTSUPP or not self._cached_only:
                 raise
             self._cached_only = 0
-            return self._read(call, slot, size, offset)
+            return PosixContents.readv(self, call, fd, size, offset)
         if count == size and not call.attributes:
             return Done(Data(buffer))
         st = disk.fstat(slot.fd)
@@ -105,50 +107,44 @@ class PosixContents(PosixEntries):
             if count < 0 or not end:  # not all of it is in memory
                 return self._elsewhere(slot, _read_cold, disk, slot.gfid, slot.hidden, size, offset)
             del buffer[count:]
-        return Done(Data(buffer, Iatt(slot.gfid, st, slot.hidden) if call.attributes else None, end))
+        return Done(views.Data(buffer, slot, st, end) if call.attributes else Data(buffer, None, end))
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def writev(self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0) -> Awaitable[Written]:
-        check_offset(offset)
+        """`flags` count for this write as those of the open do. The kernel appends to a descriptor that is O_APPEND,
+        whatever the offset, and does so atomically."""
+        if not 0 <= offset <= OFFSET_MAX:
+            raise fail(errno.EINVAL, f"offset {offset}")
         slot = fd.slots.get(self)
         if slot is None:
-            with self._anonymous(call, fd, os.O_WRONLY | (fd.flags | flags) & (os.O_APPEND | os.O_SYNC)) as slot:
-                return self.writev(call, Fd(fd.gfid, slots={self: slot}), data, offset)
-        if call.uid and len(data):
-            judging.before_write(self.brick, call, slot.fd)
-        self.brick.reserve.written(call, len(data))
-        if call.xdata:
-            return self._write_and_answer(call, slot, data, offset)
-        if slot.flags & os.O_SYNC:
-            return self._elsewhere(slot, self._written, call, slot, data, offset)
-        return Done(self._written(slot.fd, call, slot, data, offset))
+            with self._anonymous(call, fd, os.O_WRONLY | (fd.flags | flags) & (os.O_APPEND | O_SYNC)) as slot:
+                return PosixContents.writev(self, call, Fd(fd.gfid, slots={self: slot}), data, offset)
+        disk, descriptor, size = self.disk, slot.fd, len(data)
+        if flags & os.O_APPEND and not slot.flags & os.O_APPEND:
+            offset = disk.fstat(descriptor).st_size  # the brick has no other writer
+        if call.uid and size:
+            judging.before_write(self.brick, call, descriptor)
+        self.brick.reserve.written(call, size)
+        answers = self._answers_before(call, slot, offset) if call.xdata else None
+        pre = disk.fstat(descriptor) if call.attributes else None
+        count = disk.pwrite(descriptor, data, offset)
+        if count < size:
+            count += self._write_rest(descriptor, data, offset, count)
+        written = Written(count) if pre is None else views.Written(count, slot, pre, disk.fstat(descriptor))
+        if answers:
+            written.xdata = answers
+        if (slot.flags | flags) & O_SYNC:
+            return self._elsewhere(slot, _synced, disk, written)
+        return Done(written)
 
-    def _write_and_answer(self, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Awaitable[Written]:
-        """What the xdata asks is answered as of the time before the write."""
+    def _answers_before(self, call: Call, slot: OpenFile, offset: int) -> Xdata | None:
+        """What the xdata of a write asks is answered as of the time before it."""
         before = self._iatt_of(slot)
         answers = dict(self._answers(call, before, slot.fd) or {})
         if call.asked(APPEND_KEY) is not None and (slot.flags & os.O_APPEND or offset == before.size):
             answers[APPEND_KEY] = 1
-
-        def write(descriptor: int) -> Written:
-            written = self._written(descriptor, call, slot, data, offset)
-            written.xdata = answers or None
-            return written
-
-        return self._elsewhere(slot, write) if slot.flags & os.O_SYNC else Done(write(slot.fd))
-
-    def _written(self, descriptor: int, call: Call, slot: OpenFile, data: Buffer, offset: int) -> Written:
-        """The kernel appends to a descriptor that is O_APPEND, whatever the offset, and does so atomically."""
-        disk = self.disk
-        pre = disk.fstat(descriptor) if call.attributes else None
-        count = disk.pwrite(descriptor, data, offset)
-        if count < len(data):
-            count += self._write_rest(descriptor, data, offset, count)
-        if pre is None:
-            return Written(count)
-        gfid, hidden = slot.gfid, slot.hidden
-        return Written(count, Iatt(gfid, pre, hidden), Iatt(gfid, disk.fstat(descriptor), hidden))
+        return answers or None
 
     def _write_rest(self, descriptor: int, data: Buffer, offset: int, done: int) -> int:
         """After a short write: go on, and answer what more was written when an error ends it."""
@@ -180,9 +176,8 @@ class PosixContents(PosixEntries):
         return self._synced(call, slot, datasync)
 
     def _synced(self, call: Call, slot: OpenFile | OpenDirectory, datasync: int) -> Awaitable[Changed]:
-        beside = self.brick.metadata.sync_path()
         what = (slot.gfid, slot.hidden, datasync, call.attributes)
-        return self._with_handles(slot, _sync, self.disk, beside, *what)
+        return self._with_handles(slot, _sync, self.disk, self.brick.metadata, *what)
 
     def fsyncdir(self, call: Call, fd: Fd, datasync: int = 0) -> Awaitable[Acknowledged]:
         slot = fd.slots.get(self)
@@ -192,7 +187,7 @@ class PosixContents(PosixEntries):
         return self._names_synced(slot)
 
     def _names_synced(self, slot: OpenFile | OpenDirectory) -> Awaitable[Acknowledged]:
-        return self._with_handles(slot, _sync_names, self.disk, self.brick.metadata.sync_path())
+        return self._with_handles(slot, _sync_names, self.disk, self.brick.metadata)
 
     def _with_handles(self, slot: OpenFile | OpenDirectory, work: Callable[..., R], *args: object) -> Awaitable[R]:
         """Sync something; of a directory, the handles of what it names too."""
@@ -263,38 +258,30 @@ def _read_cold(descriptor: int, disk: Disk, gfid: Gfid, hidden: int, size: int, 
     return Data(data, Iatt(gfid, st, hidden), offset + len(data) >= st.st_size)
 
 
+def _synced(descriptor: int, disk: Disk, written: Written) -> Written:
+    """The end of a write to a file that was opened O_SYNC."""
+    disk.fsync(descriptor)
+    return written
+
+
 def _sync(
-    descriptor: int, disk: Disk, beside: str | None, gfid: Gfid, hidden: int, datasync: int, attributes: bool
+    descriptor: int, disk: Disk, metadata: InodeMetadata, gfid: Gfid, hidden: int, datasync: int, attributes: bool
 ) -> Changed:
     pre = disk.fstat(descriptor)
     if datasync:
         disk.fdatasync(descriptor)
     else:
         disk.fsync(descriptor)
-    _sync_beside(disk, beside)
+    metadata.sync()
     if not attributes:
         return Changed()
     return Changed(Iatt(gfid, pre, hidden), Iatt(gfid, disk.fstat(descriptor), hidden))
 
 
-def _sync_names(descriptor: int, disk: Disk, beside: str | None) -> Acknowledged:
+def _sync_names(descriptor: int, disk: Disk, metadata: InodeMetadata) -> Acknowledged:
     disk.fsync(descriptor)
-    _sync_beside(disk, beside)
+    metadata.sync()
     return Acknowledged()
-
-
-def _sync_beside(disk: Disk, path: str | None) -> None:
-    """The sidecar's log: absent as long as nothing was ever written to it."""
-    if path is None:
-        return
-    try:
-        fd = disk.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        disk.fsync(fd)
-    finally:
-        disk.close(fd)
 
 
 def _checksums(descriptor: int, disk: Disk, offset: int, length: int) -> Checksums:

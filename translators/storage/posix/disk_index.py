@@ -28,16 +28,18 @@ class DiskIndex:
     disk: Disk
     fd: int
     new_gfid: Callable[[], Gfid]
+    read_only: bool = False
     listed: dict[str, dict[Gfid, None]] = attrs.field(init=False)
     _files: dict[str, bytes] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.listed = {index: {} for index in (*INDEXES, ENTRY_CHANGES)}
-        for folder in (FOLDER, *(_folder(index) for index in INDEXES)):
+        for folder in () if self.read_only else (FOLDER, *(_folder(index) for index in INDEXES)):
             with suppress(FileExistsError):
                 self.disk.mkdir(folder, 0o700, dir_fd=self.fd)
         for index in INDEXES:
-            self._read(index)
+            with suppress(*[FileNotFoundError] * self.read_only):
+                self._read(index)
 
     def _read(self, index: str) -> None:
         folder = self.disk.open(_folder(index), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.fd)

@@ -28,6 +28,7 @@ from ..heal_index import INDEX_OF_GFID
 from ..name_rules import check_name, requested_gfid
 from ..ranges import check_device
 from . import judging
+from .doubt import attempted, is_at, is_gone
 from .granting import insisting
 from .handles import handle_name
 from .landfill import throw_away
@@ -129,7 +130,8 @@ class PosixEntries(PosixNode):
             return Done(self._open_existing(call, loc, existing, flags, fd))
 
         def build(dir_fd: int, name: bytes, mode: int) -> int:
-            return self.disk.open(name, kept | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=dir_fd)
+            how = kept & ~os.O_SYNC | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            return self.disk.open(name, how, mode, dir_fd=dir_fd)
 
         mode &= ~umask & 0o7777
         if call.uid:
@@ -190,8 +192,11 @@ class PosixEntries(PosixNode):
         if found.is_dir:
             raise fail(errno.EISDIR, os.fsdecode(loc.name))
         pre = self._parent_iatt(call, loc.parent, parent_fd)
-        self.disk.unlink(loc.name, dir_fd=parent_fd)
+        disk, name = self.disk, loc.name
+        failed = attempted(lambda: disk.unlink(name, dir_fd=parent_fd), lambda: is_gone(disk, parent_fd, name))
         self._name_gone(found, loc)
+        if failed is not None:
+            raise failed
         xdata = {"get-link-count": found.names_left} if call.asked("get-link-count") is not None else None
         return Done(Removed(pre, self._parent_iatt(call, loc.parent, parent_fd), xdata))
 
@@ -239,9 +244,12 @@ class PosixEntries(PosixNode):
                 raise fail(errno.EPERM, os.fsdecode(loc.name))  # it would take what is others'
             throw_away(brick, found)
         else:
+            disk, name = self.disk, loc.name
             with _enotempty(loc):
-                self.disk.rmdir(loc.name, dir_fd=parent_fd)
+                failed = attempted(lambda: disk.rmdir(name, dir_fd=parent_fd), lambda: is_gone(disk, parent_fd, name))
             brick.bury(found)
+            if failed is not None:
+                raise failed
         return Done(Removed(pre, self._parent_iatt(call, loc.parent, parent_fd)))
 
     # --- rename ------------------------------------------------------------------------------------------------------
@@ -277,11 +285,15 @@ class PosixEntries(PosixNode):
         changes nothing, and a crash in between is mended by the next lookup of the name. After it there is no way back:
         all that follows is done, though one of it fails."""
         brick, place = self.brick, (new.parent, new.name)
+        brick.metadata.settle(source)
         staged = brick.handles.stage(source.gfid, place) if source.is_dir and source.gfid != NULL_GFID else None
         try:
             brick.metadata.before_rename(source, place)
             with _enotempty(new):
-                self.disk.rename(old.name, new.name, src_dir_fd=source.dir_fd, dst_dir_fd=new_fd)
+                failed = attempted(
+                    lambda: self.disk.rename(old.name, new.name, src_dir_fd=source.dir_fd, dst_dir_fd=new_fd),
+                    lambda: is_at(self.disk, new_fd, new.name, source.st),
+                )
         except OSError:
             if staged is not None:
                 with suppress(OSError):
@@ -301,6 +313,8 @@ class PosixEntries(PosixNode):
                         brick.unsettled.named(parent, source.gfid)
                     at = where(brick.fd, handle_name(source.gfid))
                     brick.metadata.after_rename(source, at, (old.parent, old.name), place)
+        if failed is not None:
+            raise failed
 
     def _replaced(self, target: Found, loc: Loc) -> None:
         if target.is_dir:

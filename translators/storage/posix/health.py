@@ -47,6 +47,15 @@ def examine(disk: Disk, glusterfs_fd: int, text: bytes) -> os.statvfs_result:
         disk.close(glusterfs_fd)
 
 
+def look_at(disk: Disk, glusterfs_fd: int) -> os.statvfs_result:
+    """As `examine`, of a brick that cannot be written."""
+    try:
+        disk.fstat(glusterfs_fd)
+        return disk.fstatvfs(glusterfs_fd)
+    finally:
+        disk.close(glusterfs_fd)
+
+
 class Patient(Protocol):
     """What is watched: a brick."""
 

@@ -7,15 +7,26 @@ import os
 
 from ....graph import NULL_GFID, Gfid
 from .brick import LANDFILL, Brick
+from .doubt import attempted, is_at, is_gone
 from .places import Found, where
 
 
 def throw_away(brick: Brick, found: Found) -> None:
     """Remove a directory with everything in it, from the callers' view at once."""
     grave = LANDFILL + b"/" + _grave(found)
-    brick.disk.rename(found.name, grave, src_dir_fd=found.dir_fd, dst_dir_fd=brick.fd)
+    failed = _moved(brick, found, brick.fd, grave)
     brick.bury(found)
     purge(brick)
+    if failed is not None:
+        raise failed
+
+
+def _moved(brick: Brick, found: Found, dir_fd: int, grave: bytes) -> OSError | None:
+    disk = brick.disk
+    return attempted(
+        lambda: disk.rename(found.name, grave, src_dir_fd=found.dir_fd, dst_dir_fd=dir_fd),
+        lambda: is_at(disk, dir_fd, grave, found.st),
+    )
 
 
 def purge(brick: Brick) -> None:
@@ -60,14 +71,18 @@ def _purge_entry(brick: Brick, landfill: int, parent: Gfid, fd: int, name: bytes
     if found.is_dir:
         if brick.handles.place(found.gfid) != (parent, name):
             found.gfid = NULL_GFID
-        brick.disk.rename(name, _grave(found), src_dir_fd=fd, dst_dir_fd=landfill)
+        failed = _moved(brick, found, landfill, _grave(found))
         brick.bury(found)
+        if failed is not None:
+            raise failed
         return
     handle = brick.handles.stat(found.gfid)
     if handle is not None and handle.st_ino == st.st_ino:
         found.hidden = 1
     elif handle is not None:
         found.gfid = NULL_GFID
-    brick.disk.unlink(name, dir_fd=fd)
+    failed = attempted(lambda: brick.disk.unlink(name, dir_fd=fd), lambda: is_gone(brick.disk, fd, name))
     if found.names_left == 1:
         brick.bury(found)
+    if failed is not None:
+        raise failed

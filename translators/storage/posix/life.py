@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,15 +14,17 @@ import attrs
 
 from ....graph import ChildDown, ChildUp, Done, Event, Fd, ParentUp, State, Translator, fail
 from ....graph.disk import Disk
-from ..lock_table import LockTable
+from ....graph.options import Share
 from ..name_rules import RESERVED_IN_ROOT
 from .brick import Brick
-from .health import Watch, examine, text_of
+from .health import Watch, examine, look_at, text_of
 from .opening import open_brick
 from .reserve import Reserve
 from .settings import PosixSettings
 from .sweeping import sweep
 from .worker import Worker
+
+log = logging.getLogger("volgraph.posix")
 
 _GONE = frozenset(
     (
@@ -47,14 +50,14 @@ goes on."""
 
 
 class Away:
-    """Stands for the disk, and for the locks, of a brick that is down: whatever is asked of it is ENOTCONN. So a brick
-    that is up need not ask, at each fop, whether it is."""
+    """Stands for a brick that is down, for its disk and its locks: whatever is asked of it is ENOTCONN. So a brick that
+    is up need not ask, at each fop, whether it is."""
 
-    def __init__(self, why: str) -> None:
-        self._why = why
+    def __init__(self, node: PosixLife) -> None:
+        self._node = node
 
     def __getattr__(self, name: str) -> Any:
-        raise fail(errno.ENOTCONN, self._why)
+        raise fail(errno.ENOTCONN, f"{self._node.name}: {self._node.absent}")
 
 
 @attrs.define(eq=False)
@@ -65,27 +68,24 @@ class PosixLife(PosixSettings):
     """The machine went down while the brick was in use: what was not fsynced may be lost."""
     space: os.statvfs_result | None = attrs.field(init=False, default=None, repr=False)
     """What the last health check has found."""
+    brick: Brick = attrs.field(init=False, repr=False)
+    """What fops work on. `Away` as long as there is none, and while one that works inline is down."""
     disk: Disk = attrs.field(init=False, repr=False)
     """`Away` while a brick that works inline is down."""
     _real_disk: Disk = attrs.field(init=False, repr=False)
     _opened: Brick | None = attrs.field(init=False, default=None, repr=False)
     """The brick, up or down, from its opening to its end."""
-    _brick: Brick | None = attrs.field(init=False, default=None, repr=False)
-    """The brick that fops work on."""
     _absent: str = attrs.field(init=False, default="not started", repr=False)
     """Why the brick is down; "" while it is up."""
     _on_worker: bool = attrs.field(init=False, default=False, repr=False)
     _worker: Worker = attrs.field(init=False, repr=False)
     _watch: Watch = attrs.field(init=False, repr=False)
 
-    # --- what is told ------------------------------------------------------------------------------------------------
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        self.brick = cast(Brick, Away(self))
 
-    @property
-    def brick(self) -> Brick:
-        """The open brick. ENOTCONN there is none."""
-        if self._brick is None:
-            raise fail(errno.ENOTCONN, f"{self.name}: {self._absent}")
-        return self._brick
+    # --- what is told ------------------------------------------------------------------------------------------------
 
     @property
     def absent(self) -> str:
@@ -94,11 +94,13 @@ class PosixLife(PosixSettings):
 
     @property
     def health(self) -> str:
-        """For people: `up`, with `suspect` or `full` behind a comma, or `down: ` and why. Asks the disk nothing."""
+        """For people: `up`, with `suspect`, `full` or `read-only` behind commas, or `down: ` and why. Asks the disk
+        nothing."""
         if self._absent:
             return f"down: {self._absent}"
         full = self._opened is not None and self._opened.reserve.full
-        return ", ".join(["up"] + ["suspect"] * self.suspect + ["full"] * full)
+        read_only = self._opened is not None and self._opened.read_only
+        return ", ".join(["up"] + ["suspect"] * self.suspect + ["full"] * full + ["read-only"] * bool(read_only))
 
     # --- coming up ---------------------------------------------------------------------------------------------------
 
@@ -135,11 +137,15 @@ class PosixLife(PosixSettings):
         """Open the brick. On a worker it may come late: then it is put to use by the health check, or given back."""
         disk = self._real_disk
         try:
-            brick = open_brick(disk, self.directory, self.metadata, self.volume_id, self.seams.new_gfid)
+            alone = not self._in_cluster()
+            brick = open_brick(disk, self.directory, self.metadata, self.volume_id, self.seams.new_gfid, or_read=alone)
         except OSError as error:
             _name(error, self.directory)
             raise
-        brick.reserve = Reserve(disk, self.seams.clock, brick.root_fd, self.reserve, brick.privileged)
+        if brick.read_only:
+            log.warning("%s: brick %s is read, and takes no changes: %s", self.name, self.directory, brick.read_only)
+        wanted = Share() if brick.read_only else self.reserve
+        brick.reserve = Reserve(disk, self.seams.clock, brick.root_fd, wanted, brick.privileged)
         self._opened = brick
 
     def notify(self, event: Event) -> None:
@@ -178,9 +184,10 @@ class PosixLife(PosixSettings):
             self._worker.give_up(f"{self.name}: {reason}")
             self._watch.disturb()
             return
-        locks, self.locks = self.locks, cast(LockTable, Away(f"{self.name}: {reason}"))
+        away: Any = Away(self)
+        locks, self.locks = self.locks, away
         if not self._on_worker:  # there a fop on its way goes on with what it has
-            self._brick, self.disk = None, cast(Disk, Away(f"{self.name}: {reason}"))
+            self.brick = self.disk = away
         if self.state is not State.UNKNOWN:
             self.rise(ChildDown(self, reason))  # first: nobody who is answered now may take the brick for up
         self._worker.give_up(f"{self.name}: {reason}")
@@ -193,7 +200,7 @@ class PosixLife(PosixSettings):
     def _come_up(self) -> None:
         brick = self._opened
         assert brick is not None
-        self._brick, self.disk, self._absent = brick, self._real_disk, ""
+        self.brick, self.disk, self._absent = brick, brick.disk, ""
         self.suspect = brick.owner.suspect
         if isinstance(self.locks, Away):
             self.locks = self._new_locks()
@@ -222,7 +229,11 @@ class PosixLife(PosixSettings):
         text = f"{self.seams.clock.time_ns():020d} {os.getpid():010d}".encode()
         descriptor = self._real_disk.dup(self._opened.fd)  # of its own: stop may close the brick meanwhile
         try:
-            self.space = await self._watch.checks.run_anyway(examine, self._real_disk, descriptor, text)
+            checks = self._watch.checks
+            if self._opened.read_only:
+                self.space = await checks.run_anyway(look_at, self._real_disk, descriptor)
+            else:
+                self.space = await checks.run_anyway(examine, self._real_disk, descriptor, text)
         except OSError as error:
             _name(error, self.directory)
             if self._absent and not self._worker.busy:
@@ -276,7 +287,8 @@ class PosixLife(PosixSettings):
             self._watch.checks.close()
 
     async def _written_back(self) -> bool:
-        """Bring what was written to the disk, on a thread, as it may take long. False: it cannot, or too long."""
+        """Bring what was written to the disk, on a thread, as it may take long, and wait for what else is on threads.
+        False: it cannot, or too long."""
         brick = self._opened
         assert brick is not None
         with suppress(OSError):
@@ -285,11 +297,12 @@ class PosixLife(PosixSettings):
                 return True
             with anyio.move_on_after(self.io_timeout):
                 await answer
+                await self._worker.idle()
                 return True
         return False
 
     def _give_back(self, clean: bool) -> None:
-        brick, self._opened, self._brick = self._opened, None, None
+        brick, self._opened, self.brick = self._opened, None, cast(Brick, Away(self))
         if brick is None:
             return
         self._close_all(brick)

@@ -26,6 +26,7 @@ from ..heal_index import INDEX_OF_GFID
 from ..name_rules import RESERVED_IN_ROOT
 from . import judging
 from .granting import insisting
+from .names import Names
 from .node import OpenDirectory
 from .places import READ_DIRECTORY
 from .xattrs import PosixXattrs
@@ -111,11 +112,11 @@ class PosixListing(PosixXattrs):
         build: Callable[[OpenDirectory, bytes, int, int], Entry | None],
     ) -> Entries:
         if slot.names is None or offset == 0:
-            slot.names = self._names(slot)
+            slot.names = Names(self._named(slot))
         room = min(size, LISTING_BYTES_MAX)
         found: list[Entry] = []
         number = max(offset, 0)
-        for name, kind in slot.names[number:]:
+        for name, kind in slot.names.behind(number):
             room -= entry_bytes + len(name)
             if room < 0 and found:
                 return Entries(found)
@@ -125,21 +126,21 @@ class PosixListing(PosixXattrs):
                 found.append(entry)
         return Entries(found, end=True)
 
-    def _names(self, slot: OpenDirectory) -> list[tuple[bytes, int]]:
-        """Every name with its kind; sorted, as a reader without an open directory comes back to a new listing."""
+    def _named(self, slot: OpenDirectory) -> Iterator[tuple[bytes, int]]:
+        """Every name with its kind."""
         if slot.index is not None:
-            return [(gfid.text.encode(), _FILE_KIND) for gfid in self.brick.index.listed[slot.index]]
-        names: list[tuple[bytes, int]] = []
+            for gfid in self.brick.index.listed[slot.index]:
+                yield gfid.text.encode(), _FILE_KIND
+            return
+        hidden = RESERVED_IN_ROOT if slot.gfid == ROOT_GFID else b""
         with self.disk.scandir(slot.fd) as entries:
             for entry in entries:
                 kind = 8 if entry.is_file(follow_symlinks=False) else 4 if entry.is_dir(follow_symlinks=False) else 0
                 if not kind and entry.is_symlink():
                     kind = 10
-                names.append((os.fsencode(entry.name), kind))
-        if slot.gfid == ROOT_GFID:
-            names = [(name, kind) for name, kind in names if name != RESERVED_IN_ROOT]
-        names.sort()
-        return names
+                name = os.fsencode(entry.name)
+                if name != hidden:
+                    yield name, kind
 
     def _entry(self, slot: OpenDirectory, name: bytes, kind: int, number: int) -> Entry | None:
         return Entry(name, number, kind)

@@ -21,6 +21,7 @@ from ....graph import Call, Gfid, Loc, fail
 from ..heal_index import INDEXES
 from ..name_rules import check_name, check_xattrs, requested_gfid, requested_xattrs
 from .brick import Brick, new_name
+from .doubt import attempted, is_at
 from .handles import handle_name
 from .places import Found, Where, where
 
@@ -87,30 +88,56 @@ class Making:
         brick = self.brick
         handle = handle_name(self.gfid)
         try:
-            self._build(brick.fd, handle)
+            self._build_apart(handle)
         except FileNotFoundError:
             brick.handles.prepare(self.gfid)
-            self._build(brick.fd, handle)
+            self._build_apart(handle)
         try:
-            self._dress(brick.fd, handle)
-            brick.disk.link(
-                handle, self.loc.name, src_dir_fd=brick.fd, dst_dir_fd=self.parent_fd, follow_symlinks=False
+            st = self._dress(brick.fd, handle)
+            failed = self._named(
+                lambda: brick.disk.link(
+                    handle, self.loc.name, src_dir_fd=brick.fd, dst_dir_fd=self.parent_fd, follow_symlinks=False
+                ),
+                st,
             )
         except BaseException:
             self._undo(lambda: brick.disk.unlink(handle, dir_fd=brick.fd))
             raise
+        if failed is not None:
+            raise failed
 
     def _make_directory(self) -> None:
         brick, loc = self.brick, self.loc
         fresh = new_name(self.gfid)
-        self._build(brick.fd, fresh)
+        self._build_apart(fresh)
         try:
-            self._dress(brick.fd, fresh)
+            st = self._dress(brick.fd, fresh)
             brick.handles.point(self.gfid, (loc.parent, loc.name))
-            brick.disk.rename(fresh, loc.name, src_dir_fd=brick.fd, dst_dir_fd=self.parent_fd)
+            failed = self._named(
+                lambda: brick.disk.rename(fresh, loc.name, src_dir_fd=brick.fd, dst_dir_fd=self.parent_fd), st
+            )
         except BaseException:
             self._undo(lambda: brick.disk.rmdir(fresh, dir_fd=brick.fd))
             brick.handles.remove(self.gfid)
+            raise
+        if failed is not None:
+            raise failed
+
+    def _named(self, call: Callable[[], None], st: os.stat_result) -> OSError | None:
+        """Give it its name; an error all the same, where it has it and the disk says otherwise."""
+        return attempted(call, lambda: is_at(self.brick.disk, self.parent_fd, self.loc.name, st))
+
+    def _build_apart(self, name: bytes) -> None:
+        """In a folder of the brick's own. What was made is taken away, although the disk says that it was not."""
+        disk, fd = self.brick.disk, self.brick.fd
+        try:
+            self._build(fd, name)
+        except (FileNotFoundError, FileExistsError):
+            raise
+        except OSError:
+            remove = disk.rmdir if self.kind == mode_bits.S_IFDIR else disk.unlink
+            with suppress(OSError):
+                remove(name, dir_fd=fd)
             raise
 
     def _make_in_place(self) -> None:
@@ -127,8 +154,8 @@ class Making:
     def _build(self, dir_fd: int, name: bytes) -> None:
         self.descriptor = self.build(dir_fd, name, self.mode)
 
-    def _dress(self, dir_fd: int, name: bytes) -> None:
-        """Owner, mode, gfid and attributes."""
+    def _dress(self, dir_fd: int, name: bytes) -> os.stat_result:
+        """Owner, mode, gfid and attributes. Answers what it was before its mode was set."""
         brick, call = self.brick, self.call
         st = self._look(dir_fd, name)
         if brick.privileged:
@@ -144,6 +171,7 @@ class Making:
         brick.metadata.record(self.gfid, at, st, (self.loc.parent, self.loc.name))
         if self.xattrs:
             brick.set_xattrs(self.gfid, at, self.xattrs)
+        return st
 
     def _look(self, dir_fd: int, name: bytes) -> os.stat_result:
         """At the object on its way."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import ClassVar
 
 import attrs
 
-from ....graph import Gfid
+from ....graph import ROOT_GFID, Gfid
 from ....graph.disk import Disk
 from ..name_rules import is_bookkeeping
 from .places import NOWHERE, Found, Place, Where
@@ -36,6 +37,9 @@ class InodeMetadata:
     ignores. `trusted.gfid2path.*`, the names of an object for people's tools, is kept true where it exists and never
     begun. (Its key is a hash: without the extra `fast` a name that changes is only taken out.)
     """
+
+    apart: ClassVar[bool] = False
+    """Whether what belongs to an object is kept in another file, which has to be synced with it."""
 
     disk: Disk
 
@@ -64,6 +68,9 @@ class InodeMetadata:
         return []
 
     # --- names that change -------------------------------------------------------------------------------------------
+
+    def settle(self, found: Found) -> None:
+        """An object is about to be moved: see that a power loss does not put it where only an earlier move knew it."""
 
     def before_rename(self, found: Found, new: Place) -> None:
         """Note where an object is about to stand, so that a crash in between loses nothing."""
@@ -138,9 +145,8 @@ class InodeMetadata:
         """Changes made within are kept all or none, where this can be had."""
         return _APART
 
-    def sync_path(self) -> str | None:
-        """A file to fsync with the object, so that its metadata survives a power loss too."""
-        return None
+    def sync(self) -> None:
+        """Bring to the disk what is kept apart from the objects. On any thread."""
 
     def close(self) -> None:
         """Nothing will be asked any more."""
@@ -174,15 +180,15 @@ def _path_value(place: Place) -> bytes:
 
 
 def trusted_allowed(disk: Disk, at: Where) -> bool:
-    """Whether this process may keep `trusted.*` attributes here: tried, as it depends on more than the user id."""
-    probe = "trusted.volgraph.probe"
+    """Whether this process may keep `trusted.*` attributes here: tried, as it depends on more than the user id. With
+    the key that matters most: a mounted GlusterFS volume keeps that one for itself, and takes any other."""
     metadata = InodeMetadata(disk)
     try:
-        metadata.set(Gfid(), at, probe, b"1")
+        metadata.set(Gfid(), at, GFID_KEY, ROOT_GFID)
     except OSError as error:
         if error.errno in (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP):
             return False
         raise
     with suppress(OSError):
-        metadata.remove(Gfid(), at, probe)
+        metadata.remove(Gfid(), at, GFID_KEY)
     return True

@@ -22,22 +22,23 @@ from ....graph import (
     fail,
 )
 from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
-from ..leaf import is_pattern, matching
-from ..name_rules import XATTR_NAMESPACES, check_name, is_bookkeeping
+from ..leaf import SUSPECT_KEY, is_pattern, matching
+from ..name_rules import XATTR_NAMESPACES, check_name, check_xattr_name, is_bookkeeping
 from . import judging
 from .brick import Brick, unlinked_name
 from .granting import insisting
 from .life import PosixLife
+from .names import Names
 from .places import READ_DIRECTORY, Found, Place, Where
 
 CONTENT_MAX = 1 << 20
 """The largest file that a lookup hands over whole (`glusterfs.content`)."""
-SUSPECT_KEY = "volgraph.suspect"
 
 
 @attrs.define(eq=False)
 class OpenFile:
-    """What an fd is at this node: an open descriptor, and whose. `fd` is -1 once it is closed."""
+    """What an fd is at this node: an open descriptor, and whose. `fd` is -1 once it is closed. O_SYNC among the flags
+    is not the kernel's business: what is written is brought to the disk elsewhere, before it is answered."""
 
     fd: int
     gfid: Gfid
@@ -51,7 +52,7 @@ class OpenDirectory:
 
     fd: int
     gfid: Gfid
-    names: list[tuple[bytes, int]] | None = None
+    names: Names | None = None
     index: str | None = None
     flags: int = os.O_RDONLY | os.O_DIRECTORY
     hidden: int = 0
@@ -155,7 +156,7 @@ class PosixNode(PosixLife):
         if not found.is_file:
             code = errno.EISDIR if found.is_dir else errno.ELOOP if found.is_symlink else errno.ENXIO
             raise fail(code, found.gfid.text)
-        descriptor = self.disk.open(found.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=found.dir_fd)
+        descriptor = self.disk.open(found.name, flags & ~os.O_SYNC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=found.dir_fd)
         if call.uid and flags & os.O_TRUNC:
             judging.before_write(self.brick, call, descriptor)
         return OpenFile(descriptor, found.gfid, flags, found.hidden)
@@ -193,7 +194,13 @@ class PosixNode(PosixLife):
         brick = self.brick
         if is_pattern(key):
             return judging.shown(brick, call, at, matching(brick.metadata.all(gfid, at), key))
-        value = None if is_bookkeeping(key) else brick.metadata.get(gfid, at, key)
+        if is_bookkeeping(key):
+            return {}
+        try:
+            check_xattr_name(key)
+        except OSError:
+            return {}
+        value = brick.metadata.get(gfid, at, key)
         return {} if value is None else judging.shown(brick, call, at, {key: value}, by_name=True)
 
     def _content(self, gfid: Gfid, size: int) -> bytes:

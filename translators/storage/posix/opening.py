@@ -20,6 +20,7 @@ from .landfill import purge
 from .metadata import GFID_KEY, InodeMetadata, trusted_allowed
 from .owner import Owner
 from .places import itself, where
+from .reading_only import ReadOnlyDisk
 
 MODE_FILE = b"volgraph.metadata"
 """Says where the brick keeps its metadata: `xattr` or `sidecar`."""
@@ -30,22 +31,39 @@ CONVERT = (
 )
 
 
-def open_brick(disk: Disk, directory: str, metadata: str, volume_id: str | None, new_gfid: Callable[[], Gfid]) -> Brick:
-    """Open, and on first use make, a brick. FileNotFoundError; NotADirectoryError; EBUSY in use; EINVAL its metadata
-    are kept in another way than `metadata` (auto, xattr, sidecar) asks, or cannot be kept so here, or it belongs to
-    another volume than `volume_id`; ENODATA it belongs to none."""
+def open_brick(
+    disk: Disk,
+    directory: str,
+    metadata: str,
+    volume_id: str | None,
+    new_gfid: Callable[[], Gfid],
+    or_read: bool = False,
+) -> Brick:
+    """Open, and on first use make, a brick; with `or_read` also one that cannot be written, as it stands.
+
+    FileNotFoundError; NotADirectoryError; EBUSY in use; EINVAL its metadata are kept in another way than `metadata`
+    (auto, xattr, sidecar) asks, or cannot be kept so here, or it belongs to another volume than `volume_id`; ENODATA it
+    belongs to none; EROFS."""
+    try:
+        return _open(disk, directory, metadata, volume_id, new_gfid)
+    except OSError as error:
+        if not or_read or error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+        refused = error
+    try:
+        brick = _open_to_read(ReadOnlyDisk(disk), directory, metadata, volume_id, new_gfid)
+    except PermissionError:
+        raise refused from None
+    brick.read_only = str(refused.strerror)
+    return brick
+
+
+def _open(disk: Disk, directory: str, metadata: str, volume_id: str | None, new_gfid: Callable[[], Gfid]) -> Brick:
     with ExitStack() as undo:
-
-        def held(fd: int) -> int:
-            undo.callback(disk.close, fd)
-            return fd
-
-        root_fd = held(disk.open(directory, os.O_RDONLY | os.O_DIRECTORY))
-        if volume_id is not None:
-            _check_volume(disk, directory, root_fd, volume_id)
+        root_fd = _root(disk, directory, volume_id, undo)
         with suppress(FileExistsError):
             disk.mkdir(RESERVED_IN_ROOT, 0o700, dir_fd=root_fd)
-        fd = held(disk.open(RESERVED_IN_ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root_fd))
+        fd = _inside(disk, root_fd, undo)
         owner = Owner.take(disk, fd, directory)
         undo.callback(owner.abandon)
         mode = _metadata_mode(disk, directory, root_fd, fd, metadata)
@@ -71,6 +89,67 @@ def open_brick(disk: Disk, directory: str, metadata: str, volume_id: str | None,
         return brick
 
 
+def _open_to_read(
+    disk: Disk, directory: str, metadata: str, volume_id: str | None, new_gfid: Callable[[], Gfid]
+) -> Brick:
+    """What is mended, or made, when a brick is opened stays as it is."""
+    with ExitStack() as undo:
+        root_fd = _root(disk, directory, volume_id, undo)
+        try:
+            fd = _inside(disk, root_fd, undo)
+        except FileNotFoundError:
+            raise _never_a_brick(directory) from None
+        owner = Owner.beside(disk, fd, directory)
+        undo.callback(owner.abandon)
+        mode = _recorded_mode(disk, root_fd, fd)
+        if not mode:
+            raise _never_a_brick(directory)
+        _check_mode(directory, mode, metadata)
+        if mode == "xattr" and InodeMetadata(disk).get(ROOT_GFID, itself(root_fd), GFID_KEY) is None:
+            raise _not_for_us(directory) if os.geteuid() else _never_a_brick(directory)
+        try:
+            store = _store(disk, directory, mode, read_only=True)
+        except FileNotFoundError:
+            raise _never_a_brick(directory) from None
+        undo.callback(store.close)
+        brick = Brick(
+            disk=disk,
+            root_fd=root_fd,
+            fd=fd,
+            device=disk.fstat(root_fd).st_dev,
+            owner=owner,
+            metadata=store,
+            index=DiskIndex(disk, fd, new_gfid, read_only=True),
+            links=True,
+            privileged=os.geteuid() == 0,
+        )
+        undo.pop_all()
+        return brick
+
+
+def _root(disk: Disk, directory: str, volume_id: str | None, undo: ExitStack) -> int:
+    """The directory, open, and that of the volume it is meant to be."""
+    root_fd = disk.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    undo.callback(disk.close, root_fd)
+    if volume_id is not None:
+        _check_volume(disk, directory, root_fd, volume_id)
+    return root_fd
+
+
+def _inside(disk: Disk, root_fd: int, undo: ExitStack) -> int:
+    """What is the brick's own in it, open."""
+    fd = disk.open(RESERVED_IN_ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root_fd)
+    undo.callback(disk.close, fd)
+    return fd
+
+
+def _never_a_brick(directory: str) -> OSError:
+    return fail(
+        errno.EROFS,
+        f"brick {directory}: it cannot be written, and has not been a brick before: open it once where it can be",
+    )
+
+
 def _check_volume(disk: Disk, directory: str, root_fd: int, wanted: str) -> None:
     """Before anything is made: this may be the empty mount point of a disk that is not there."""
     found = InodeMetadata(disk).get(ROOT_GFID, itself(root_fd), VOLUME_ID_KEY)
@@ -86,10 +165,10 @@ def _check_volume(disk: Disk, directory: str, root_fd: int, wanted: str) -> None
         raise fail(errno.EINVAL, f"brick {directory} belongs to volume {text}, not to {wanted} (option volume-id)")
 
 
-def _store(disk: Disk, directory: str, mode: str) -> InodeMetadata:
+def _store(disk: Disk, directory: str, mode: str, read_only: bool = False) -> InodeMetadata:
     if mode == "xattr":
         return InodeMetadata(disk)
-    return sidecar.SidecarMetadata(disk, f"{directory}/{RESERVED_IN_ROOT.decode()}/{sidecar.FILE_NAME}")
+    return sidecar.SidecarMetadata(disk, f"{directory}/{RESERVED_IN_ROOT.decode()}/{sidecar.FILE_NAME}", read_only)
 
 
 # --- which metadata ---------------------------------------------------------------------------------------------------
@@ -98,15 +177,10 @@ def _store(disk: Disk, directory: str, mode: str) -> InodeMetadata:
 def _metadata_mode(disk: Disk, directory: str, root_fd: int, fd: int, wanted: str) -> str:
     """How this brick keeps its metadata: as it always has; on first use as asked, `auto` by what works here."""
     recorded = _recorded_mode(disk, root_fd, fd)
-    if recorded and wanted not in ("auto", recorded):
-        raise fail(errno.EINVAL, f"brick {directory} keeps its metadata as '{recorded}', not as '{wanted}': {CONVERT}")
+    _check_mode(directory, recorded, wanted)
     allowed = trusted_allowed(disk, itself(fd))
     if recorded == "xattr" and not allowed:
-        raise fail(
-            errno.EINVAL,
-            f"brick {directory} keeps its metadata in trusted.* attributes, which this process may not use: run as"
-            f" root, or {CONVERT}",
-        )
+        raise _not_for_us(directory)
     if wanted == "xattr" and not allowed:
         raise fail(
             errno.EINVAL,
@@ -116,6 +190,19 @@ def _metadata_mode(disk: Disk, directory: str, root_fd: int, fd: int, wanted: st
     mode = recorded or (wanted if wanted != "auto" else "xattr" if allowed else "sidecar")
     _record_mode(disk, fd, mode)
     return mode
+
+
+def _check_mode(directory: str, recorded: str, wanted: str) -> None:
+    if recorded and wanted not in ("auto", recorded):
+        raise fail(errno.EINVAL, f"brick {directory} keeps its metadata as '{recorded}', not as '{wanted}': {CONVERT}")
+
+
+def _not_for_us(directory: str) -> OSError:
+    return fail(
+        errno.EINVAL,
+        f"brick {directory} keeps its metadata in trusted.* attributes, which this process may not use: run as root, or"
+        f" {CONVERT}",
+    )
 
 
 def _recorded_mode(disk: Disk, root_fd: int, fd: int) -> str:

@@ -31,14 +31,31 @@ class Owner:
     """The last owner ended cleanly: all that stands here is on the disk."""
     swept: bool = False
     """Nothing that a crash has left lies about (sweeping.py)."""
+    reads: bool = False
+    """It changes nothing, the record neither."""
 
     @classmethod
     def take(cls, disk: Disk, glusterfs_fd: int, directory: str) -> Owner:
         """Become the owner. EBUSY, naming the process that is."""
         fd = disk.open(FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600, dir_fd=glusterfs_fd)
+        return cls._locked(disk, fd, directory, fcntl.LOCK_EX)
+
+    @classmethod
+    def beside(cls, disk: Disk, glusterfs_fd: int, directory: str) -> Owner:
+        """Only read, beside others that do. EBUSY, naming the process that writes."""
+        try:
+            fd = disk.open(FILE_NAME, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=glusterfs_fd)
+        except FileNotFoundError:  # GlusterFS made it
+            return cls(disk, -1, swept=True, reads=True)
+        owner = cls._locked(disk, fd, directory, fcntl.LOCK_SH)
+        owner.reads = owner.swept = True
+        return owner
+
+    @classmethod
+    def _locked(cls, disk: Disk, fd: int, directory: str, lock: int) -> Owner:
         try:
             try:
-                disk.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                disk.flock(fd, lock | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 holder = _read(disk, fd)
                 who = f"pid {holder.get('pid', '?')} ({holder.get('command', '?')})"
@@ -67,7 +84,8 @@ class Owner:
 
     def release(self) -> None:
         """Give the brick back: all is as it should be, and on the disk before it is said to be."""
-        if self.fd < 0:
+        if self.fd < 0 or self.reads:
+            self.abandon()
             return
         try:
             self.disk.syncfs(self.fd)

@@ -23,6 +23,9 @@ class Posix(PosixOnWorker):
     A directory that already holds files can become a brick. Such a file has no gfid until a lookup of its name offers
     one (`gfid-req` in its xdata); a lookup that offers none answers ENODATA, and a listing shows it without attributes.
     Files may be read and written beside the brick, by other programs, as long as no two work on one at a time.
+    With a sidecar, a directory that is removed beside the brick and made anew at the same name may be given the same
+    inode number: then it is taken for the old one, and has its gfid and `trusted.*`. Remove directories through the
+    volume there.
 
     Where the brick runs as root, objects made here belong to the caller, and callers other than root may do what the
     kernel would let them, by mode, owner and access control list. A path is judged one component at a time: a lookup by
@@ -41,4 +44,8 @@ class Posix(PosixOnWorker):
     longer than `io-timeout` takes the brick down: whatever waits is answered, what has not begun is never done. Every
     `health-check-interval` a file is written and read back. A brick is up again once what hangs has come back and a
     check has passed. It has forgotten its locks then, as one whose process ends; what was open stays open.
+
+    A brick that cannot be written when it starts, as its file system is mounted read-only or its user may only read it,
+    is served as it stands: `status` says read-only, changes are EROFS, nothing is mended, and it stays so until it is
+    opened anew. Below a cluster, which would try to change it, it is a child that is down.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+from contextlib import suppress
 
 import attrs
 
@@ -48,6 +49,9 @@ class Reserve:
     def __attrs_post_init__(self) -> None:
         if not self.wanted.of(1 << 62):
             self._credit = math.inf
+            return
+        with suppress(OSError):  # a disk that cannot say fails the first fop, or the health check
+            self._look()
 
     @property
     def full(self) -> bool:
@@ -64,13 +68,16 @@ class Reserve:
         """Anything else that takes space begins. ENOSPC."""
         if self._credit == math.inf:
             return
+        self._look()
+        self._credit = 0 if self._full else CREDIT
+        if self._full and call.pid >= 0:
+            raise fail(errno.ENOSPC, f"less than the reserve is free ({self.wanted})")
+
+    def _look(self) -> None:
         now = self.clock.monotonic()
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._full = self._is_full()
-        self._credit = 0 if self._full else CREDIT
-        if self._full and call.pid >= 0:
-            raise fail(errno.ENOSPC, f"less than the reserve is free ({self.wanted})")
 
     def _is_full(self) -> bool:
         st = self.disk.fstatvfs(self.root_fd)

@@ -4,8 +4,9 @@
 
 A row counts only if it still describes the object at hand: the type and the inode agree, and either the place where
 the object was found agrees too, or the object's own handle is a hard link to it (then the inode cannot have been
-reused). A rename notes the new place before it happens, and keeps the old one (until the next rename) as a power loss
-may undo it: so a row knows the object wherever a crash leaves it.
+reused). A rename notes the new place before it happens, and keeps the old one as a power loss may undo it: so a row
+knows the object wherever a crash leaves it. There is room for two places: before a directory is moved once more, the
+move before is put on the disk.
 
 Changes survive the end of the process at once; they survive a power loss from the next fsync or fsyncdir on.
 """
@@ -17,18 +18,21 @@ import os
 import sqlite3
 import stat as mode_bits
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, ClassVar
 
 import attrs
 
 from ....graph import Gfid, fail
 from .metadata import InodeMetadata
-from .places import NOWHERE, Found, Place, Where
+from .places import NOWHERE, READ_DIRECTORY, Found, Place, Where
 
 FILE_NAME = "volgraph.sidecar"
 NAME_MAX = 255
 VALUE_MAX = 65536
+
+FORMAT = 1
+"""Which layout a database has: its `user_version`. 0 is one that was made before they had numbers."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (
@@ -40,24 +44,73 @@ CREATE TABLE IF NOT EXISTS xattrs (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lent (gfid BLOB PRIMARY KEY, mode INTEGER NOT NULL, wider INTEGER NOT NULL) WITHOUT ROWID;
 """
+_ERRNO = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+_DAMAGED = frozenset((sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT))
+_TABLES = {"objects", "xattrs", "lent"}
+_COLUMNS = ["gfid", "kind", "ino", "parent", "name", "other_parent", "other_name"]
+_EARLIER = [*_COLUMNS[:5], "next_parent", "next_name"]
+_FROM_EARLIER = """
+ALTER TABLE objects RENAME COLUMN next_parent TO other_parent;
+ALTER TABLE objects RENAME COLUMN next_name TO other_name;
+"""
 
 
 @attrs.define(eq=False)
 class SidecarMetadata(InodeMetadata):
-    """Keeps gfids and `trusted.*` in sqlite; attributes of the other namespaces stay on the objects."""
+    """Keeps gfids and `trusted.*` in sqlite; attributes of the other namespaces stay on the objects.
+
+    EINVAL: a later version has made the database. EUCLEAN: it is damaged. EACCES: it may only be read."""
+
+    apart: ClassVar[bool] = True
 
     path: str
+    read_only: bool = False
     _database: sqlite3.Connection = attrs.field(init=False)
+    _log: int = attrs.field(init=False)
+    """The log that sqlite writes first. Open from the start: later its path may be shut to the brick's own user."""
     _depth: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
+        if not self.read_only:
+            self._check_writable()
         self._database = self.disk.database(self.path)
-        with _os_errors():
-            # The brick's owner is alone on the file: no shared memory beside it, no lock for each statement.
-            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.executescript(_SCHEMA)
+        try:
+            with _os_errors(opening=True):
+                # The brick's owner is alone on the file: no shared memory beside it, no lock for each statement.
+                self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._database.execute("PRAGMA journal_mode = WAL")
+                self._database.execute("PRAGMA synchronous = NORMAL")
+                self._lay_out()
+                if self.read_only:
+                    self._database.execute("PRAGMA query_only = ON")
+            self._log = -1 if self.read_only else self.disk.open(f"{self.path}-wal", os.O_RDONLY)
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _check_writable(self) -> None:
+        """The kernel is asked: sqlite opens what may only be read all the same, and fails later. EACCES EROFS."""
+        for path in (self.path, f"{self.path}-wal"):
+            with suppress(FileNotFoundError):
+                self.disk.close(self.disk.open(path, os.O_RDWR))
+
+    def _lay_out(self) -> None:
+        """Make the tables of a new database; bring one of an earlier layout to this one."""
+        found = self._database.execute("PRAGMA user_version").fetchone()[0]
+        if found == FORMAT:
+            there = {row[0] for row in self._database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            if _TABLES - there:
+                raise _damaged(f"it has no table {', '.join(sorted(_TABLES - there))}")
+            return
+        columns = [row[1] for row in self._database.execute("PRAGMA table_info(objects)")]
+        if found or columns not in ([], _COLUMNS, _EARLIER):
+            raise fail(
+                errno.EINVAL,
+                f".glusterfs/{FILE_NAME} is of format {found}, which this version of volgraph does not know (it knows"
+                f" {FORMAT}): open the brick with the version that made it, or a later one",
+            )
+        change = _FROM_EARLIER if columns == _EARLIER else ""
+        self._database.executescript(f"BEGIN IMMEDIATE; {change} {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
 
     # --- identity ----------------------------------------------------------------------------------------------------
 
@@ -112,11 +165,24 @@ class SidecarMetadata(InodeMetadata):
         places = [] if row is None else [row[:2], row[2:]]
         return [(Gfid(parent), name) for parent, name in places if name is not None]
 
+    def settle(self, found: Found) -> None:
+        if not found.is_dir or len(set(self.places_of(found.gfid))) < 2:
+            return
+        try:
+            parent = self.disk.open(b".", READ_DIRECTORY, dir_fd=found.dir_fd)
+        except PermissionError:  # it may not be read: then all of the file system is synced
+            self.disk.syncfs(self._log)
+            return
+        try:
+            self.disk.fsync(parent)
+        finally:
+            self.disk.close(parent)
+
     def before_rename(self, found: Found, new: Place) -> None:
         if not found.hidden:
             self._do("UPDATE objects SET other_parent = ?, other_name = ? WHERE gfid = ?", *new, found.gfid)
             if found.is_dir:  # no hard link will tell, after a power loss, which object has come to the new place
-                self._sync()
+                self.sync()
 
     def after_rename(self, found: Found, at: Where, old: Place, new: Place) -> None:
         if not found.hidden:
@@ -188,7 +254,7 @@ class SidecarMetadata(InodeMetadata):
     @contextmanager
     def together(self) -> Iterator[None]:
         if self._depth == 0:
-            self._do("BEGIN IMMEDIATE")
+            self._whole("BEGIN IMMEDIATE")
         self._depth += 1
         try:
             yield
@@ -199,28 +265,27 @@ class SidecarMetadata(InodeMetadata):
             raise
         self._depth -= 1
         if self._depth == 0:
-            self._commit()
+            self._whole("COMMIT")
 
-    def _commit(self) -> None:
+    def _whole(self, statement: str) -> None:
+        """Begin or end a transaction; if that fails there is none."""
         try:
-            self._do("COMMIT")
+            self._do(statement)
         except OSError:
             if self._database.in_transaction:
                 self._do("ROLLBACK")
             raise
 
-    def sync_path(self) -> str:
-        return f"{self.path}-wal"
-
-    def _sync(self) -> None:
-        log = self.disk.open(self.sync_path(), os.O_RDONLY)
-        try:
-            self.disk.fsync(log)
-        finally:
-            self.disk.close(log)
+    def sync(self) -> None:
+        if not self.read_only:
+            self.disk.fsync(self._log)
 
     def close(self) -> None:
-        self._database.close()
+        try:
+            if not self.read_only:
+                self.disk.close(self._log)
+        finally:
+            self._database.close()
 
     def _one(self, statement: str, *values: object) -> Any:
         with _os_errors():
@@ -237,10 +302,20 @@ def _ino(st: os.stat_result) -> int:
     return st.st_ino if st.st_ino < 1 << 63 else st.st_ino - (1 << 64)
 
 
+def _damaged(how: str) -> OSError:
+    return fail(
+        errno.EUCLEAN,
+        f".glusterfs/{FILE_NAME} is damaged ({how}): put it back from a backup, or an empty directory in the place of"
+        " this brick, and heal it from the other copies, or copy the files into it through the volume",
+    )
+
+
 @contextmanager
-def _os_errors() -> Iterator[None]:
+def _os_errors(opening: bool = False) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-        raise fail(errno.ENOSPC if full else errno.EIO, f"sidecar: {error}") from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if opening and code in _DAMAGED:
+            raise _damaged(str(error)) from error
+        raise fail(_ERRNO.get(code, errno.EIO), f"sidecar: {error}") from error

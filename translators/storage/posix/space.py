@@ -14,7 +14,7 @@ from ....graph.disk import KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, Disk
 from ..permission import WRITE
 from ..ranges import OFFSET_MAX, check_offset
 from . import judging
-from .contents import WRITING, PosixContents
+from .contents import O_SYNC, WRITING, PosixContents
 from .node import OpenDirectory, OpenFile
 
 INLINE_MAX = 1 << 20
@@ -66,7 +66,7 @@ class PosixSpace(PosixContents):
         self.brick.reserve.check(call)
         with self._readable(call, fd_in) as source, self._writable(call, fd_out) as target:
             ranges = (offset_in, offset_out, length)
-            if length <= INLINE_MAX:
+            if length <= INLINE_MAX and not target.flags & O_SYNC:
                 return Done(_copied(target.fd, self.disk, source.fd, target, call.attributes, *ranges))
             return self._elsewhere_from(source, target, call.attributes, ranges)
 
@@ -97,16 +97,18 @@ class PosixSpace(PosixContents):
         if offset + length > OFFSET_MAX:
             raise fail(errno.EFBIG, offset)
         with self._writable(call, fd) as slot:
-            if length > INLINE_MAX:
-                return self._elsewhere(slot, _changed, self.disk, slot, call.attributes, change, *args)
-            return Done(_changed(slot.fd, self.disk, slot, call.attributes, change, *args))
+            if slot.flags & O_SYNC:
+                change, args = _to_disk, (self.disk, change, *args)
+            elif length <= INLINE_MAX:
+                return Done(_changed(slot.fd, self.disk, slot, call.attributes, change, *args))
+            return self._elsewhere(slot, _changed, self.disk, slot, call.attributes, change, *args)
 
     @contextmanager
     def _writable(self, call: Call, fd: Fd) -> Iterator[OpenFile]:
         """EISDIR; EBADF it was opened for reading."""
         slot = fd.slots.get(self)
         if slot is None:
-            with self._anonymous(call, fd, os.O_WRONLY) as slot:
+            with self._anonymous(call, fd, os.O_WRONLY | fd.flags & O_SYNC) as slot:
                 if call.uid:
                     judging.before_write(self.brick, call, slot.fd)
                 yield slot
@@ -140,6 +142,12 @@ def _changed(
     return Changed(Iatt(gfid, pre, hidden), Iatt(gfid, disk.fstat(descriptor), hidden))
 
 
+def _to_disk(descriptor: int, disk: Disk, change: Callable[..., object], *args: object) -> None:
+    """A change of a file that was opened O_SYNC."""
+    change(descriptor, *args)
+    disk.fsync(descriptor)
+
+
 def _zero(descriptor: int, disk: Disk, offset: int, length: int) -> None:
     """Where the file system cannot do it in one call, in two: a hole, and space for it. (A descriptor open for
     appending would write zeros at the end.)"""
@@ -160,6 +168,8 @@ def _copied(
         count = disk.copy_file_range(source, descriptor, length, start, goal)
     except OSError as error:
         raise fail(errno.EOPNOTSUPP, "copy_file_range") if error.errno == errno.ENOSYS else error from error
+    if slot.flags & O_SYNC:
+        disk.fsync(descriptor)
     if pre is None:
         return Copied(count)
     gfid, hidden = slot.gfid, slot.hidden

@@ -22,8 +22,8 @@ from .places import Where, where
 
 KEY = "trusted.glusterfs.mdata"
 VERSION = 1
-_LAYOUT = struct.Struct(">B7Q")
-"""Version, flags (0); ctime, mtime, atime, each in seconds and nanoseconds."""
+_LAYOUT = struct.Struct(">BQqQqQqQ")
+"""Version, flags (0); ctime, mtime, atime, each in seconds (with a sign) and nanoseconds."""
 _SECOND = 10**9
 _DAY = 24 * 3600 * _SECOND
 
@@ -63,7 +63,7 @@ class Times:
 
     def packed(self) -> bytes:
         numbers = (part for time in (self.ctime_ns, self.mtime_ns, self.atime_ns) for part in divmod(time, _SECOND))
-        return _LAYOUT.pack(VERSION, 0, *(part & 0xFFFF_FFFF_FFFF_FFFF for part in numbers))
+        return _LAYOUT.pack(VERSION, 0, *numbers)
 
     def replaced(self, stamp: Stamp, now_ns: int) -> Times:
         return Times(
@@ -146,6 +146,8 @@ class KeptTimes:
         self._keep(gfid, times, times.replaced(stamp[0], st.st_mtime_ns).replaced(stamp[1], st.st_atime_ns))
 
     def _keep(self, gfid: Gfid, old: Times | None, new: Times) -> None:
+        if self.brick.read_only:
+            return
         if new != old and (at := self._at(gfid)) is not None:
             self.brick.metadata.set(gfid, at[0], KEY, new.packed())
             self._remember(gfid, new)

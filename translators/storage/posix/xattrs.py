@@ -24,13 +24,13 @@ from ....graph import (
 )
 from ..acl import ACCESS
 from ..heal_index import INDEX_GFID_OF_KEY
-from ..name_rules import check_xattrs, is_bookkeeping
+from ..leaf import SUSPECT_KEY
+from ..name_rules import check_xattr_name, check_xattrs, is_bookkeeping
 from ..ranges import check_xattr_flags
 from ..xattrop import join
 from . import judging
 from .attributes import PosixAttributes
 from .granting import insisting
-from .node import SUSPECT_KEY
 from .places import Where
 
 PATHINFO = "trusted.glusterfs.pathinfo"
@@ -56,6 +56,7 @@ class PosixXattrs(PosixAttributes):
         metadata = self.brick.metadata
         if name is None:
             return Xattrs(judging.shown(self.brick, call, at, metadata.all(gfid, at)))
+        check_xattr_name(name)
         if call.uid:
             judging.get_xattr(self.brick, call, at, name)
         if name in INDEX_GFID_OF_KEY and gfid == ROOT_GFID:
@@ -117,6 +118,7 @@ class PosixXattrs(PosixAttributes):
     def _remove(self, call: Call, gfid: Gfid, at: Where, name: str) -> Acknowledged:
         if is_bookkeeping(name):
             raise fail(errno.EPERM, name)
+        check_xattr_name(name)
         if call.uid:
             judging.set_xattrs(self.brick, call, at, (name,))
         self.brick.metadata.remove(gfid, at, name)
@@ -161,6 +163,7 @@ class PosixXattrs(PosixAttributes):
         for key, sent in values.items():
             if is_bookkeeping(key):
                 raise fail(errno.EPERM, key)
+            check_xattr_name(key)
             stored = metadata.get(gfid, at, key)
             new = join(kind, stored, sent)
             changes = any(sent)
