@@ -13,6 +13,8 @@ Answer = Callable[[Translator, Call, Sequence[Any]], Awaitable[Any] | None]
 
 INTERNAL = "glusterfs-internal-fop"
 AFR = "trusted.afr."
+OURS = ".volgraph-"
+"""Within a key: one that no client of GlusterFS knows."""
 COUNTERS = struct.Struct(">3i")
 """Data, metadata and entry: what an xattrop adds to them, or takes away."""
 
@@ -61,7 +63,7 @@ def _xattrop(volume: Translator, call: Call, args: Sequence[Any]) -> Awaitable[A
 
 
 def _of_all_names(key: str, value: bytes) -> bytes:
-    if not key.startswith(AFR) or key.endswith("dirty") or len(value) != COUNTERS.size:
+    if not key.startswith(AFR) or key.endswith("dirty") or OURS in key or len(value) != COUNTERS.size:
         return value
     data, metadata, entry = COUNTERS.unpack(value)
     return value if data or entry <= 0 else COUNTERS.pack(entry, metadata, entry)

@@ -86,7 +86,7 @@ class Gate:
         self._waiting: list[tuple[Coming[Any], Done[Any]]] = []
 
         def slow(fop: Any, *args: Any, **kwargs: Any) -> Any:
-            answer: Any = Translator.relay(switch, fop, *args, **kwargs)
+            answer: Any = Switch.relay(switch, fop, *args, **kwargs)
             if not self.closed or fop.__name__ not in fops:
                 return answer
             coming: Coming[Any] = Coming()

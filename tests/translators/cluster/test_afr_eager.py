@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, clients, locks_left, mirror
-from volgraph.graph import Fd, Loc, NewAttributes, fail
+from volgraph.graph import Fd, Loc, NewAttributes, Translator, fail
 
 pytestmark = pytest.mark.anyio
 
@@ -284,6 +284,33 @@ async def test_appended_bytes_stand_at_one_place_on_all_copies(stale: bool) -> N
         assert benches[0].images_equal()
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_an_append_asks_the_next_copy_for_the_end_of_the_file_when_one_fails(failures: int) -> None:
+    async with mirror(post_op_delay=FOR_EVER) as bench:
+        fd = await opened(bench, flags=os.O_RDWR | os.O_APPEND)
+        failed: list[OSError] = []
+
+        def refuse(name: str, _: object) -> OSError | None:
+            if name != "fstat" or len(failed) == failures:
+                return None
+            failed.append(fail(errno.EIO, "fstat"))
+            return failed[-1]
+
+        for switch in bench.switches:
+            switch.refuse = refuse
+        if failures == 1:
+            await bench.top.writev(bench.call, fd, b"A", 0)
+        else:
+            with pytest.raises(OSError, match="Input/output error"):
+                await bench.top.writev(bench.call, fd, b"A", 0)
+        await bench.top.flush(bench.call, fd)
+
+        assert len(failed) == failures
+        assert await bench.read("f") == b"0123456789" + b"A" * (failures == 1)
+        assert bench.images_equal()
+        assert locks_left(bench) == 0
+
+
 @pytest.mark.parametrize("later", ["flush", "write over it", "append"])
 async def test_a_cancelled_write_keeps_its_place_until_it_is_done(later: str) -> None:
     """It may reach a copy at any time: what is acked after it must not be overtaken, nor the marks be cleared."""
@@ -384,6 +411,54 @@ async def test_where_no_copy_can_keep_what_was_written_the_marks_stay() -> None:
         with pytest.raises(OSError):
             await bench.top.fsync(bench.call, fd)
         await bench.top.writev(bench.call, fd, b"B", 0)
-        await bench.top.flush(bench.call, fd)
+        with pytest.raises(OSError):
+            await bench.top.flush(bench.call, fd)
 
         assert bench.marks() == [{"trusted.afr.dirty": (2, 0, 0)}] * 2
+
+
+async def test_an_append_behind_a_short_one_leaves_no_hole() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"")
+        fd = await bench.open("f", os.O_RDWR | os.O_APPEND)
+        for switch in bench.switches:
+            shorten(switch)
+        assert (await bench.top.writev(bench.call, fd, b"12345678", 0)).count == 4
+        assert (await bench.top.writev(bench.call, fd, b"5678", 0)).count == 4
+        await bench.top.flush(bench.call, fd)
+
+        assert await bench.read("f") == b"12345678"
+
+
+def shorten(switch: Switch) -> None:
+    """A child writes half of the first piece."""
+
+    def relay(fop: Any, *args: Any, **kwargs: Any) -> Any:
+        if fop is Translator.writev:
+            del switch.relay
+            call, fd, data, *rest = args
+            args = (call, fd, bytes(data)[: len(data) // 2], *rest)
+        return Translator.relay(switch, fop, *args, **kwargs)
+
+    switch.relay = relay  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("how", ["fsync", "flush"])
+async def test_that_what_was_written_is_on_no_disk_is_told_to_whoever_asks_next(how: str) -> None:
+    """Once, as by a kernel that fails to write back."""
+    async with mirror() as bench:
+        await bench.write("f", b"0123456789")
+        fd = await bench.open("f")
+        await bench.top.writev(bench.call, fd, b"lost", 0)
+        for switch in bench.switches:
+            switch.refuse = lambda name, args: fail(errno.EIO) if name == "fsync" else None
+        stream = next(iter(afr_of(bench).streams._streams.values()))
+        afr_of(bench).streams.close_all()
+        await stream.over
+        for switch in bench.switches:
+            switch.refuse = lambda name, args: None
+
+        ask: Any = {"fsync": bench.top.fsync, "flush": bench.top.flush}[how]
+        with pytest.raises(OSError, match="Input/output error"):
+            await ask(bench.call, fd)
+        await ask(bench.call, fd)

@@ -15,6 +15,7 @@ from volgraph.graph import (
     Call,
     Done,
     EntryLockCommand,
+    Fd,
     Flock,
     Gfid,
     Graph,
@@ -87,6 +88,87 @@ async def test_a_lock_that_nobody_gave_up_is_granted_on_all() -> None:
             bench.bricks[0].disconnect("other")
 
         assert [brick.locks.held for brick in bench.bricks] == [1, 1]
+
+
+LOCK_FOPS = ["lk", "inodelk", "entrylk"]
+
+
+async def lock_everywhere(bench: Bench, fop: str, call: Call, fd: Fd, wait: bool = False) -> None:
+    command = LockCommand.WAIT if wait else LockCommand.SET
+    if fop == "lk":
+        await bench.top.lk(call, fd, command, Flock(LockType.WRITE, 0, 10))
+    elif fop == "inodelk":
+        await bench.top.inodelk(call, "app", Loc(fd.gfid), command, Flock())
+    else:
+        names = EntryLockCommand.LOCK if wait else EntryLockCommand.TRY
+        await bench.top.entrylk(call, "app", Loc(ROOT_GFID), b"f", names, LockType.WRITE)
+
+
+@pytest.mark.parametrize("fop", LOCK_FOPS)
+async def test_who_is_cancelled_while_it_waits_for_a_lock_leaves_the_queue(fop: str) -> None:
+    async with mirror() as bench:
+        fd = await bench.create("f")
+        await lock_everywhere(bench, fop, OTHER, fd)
+        async with anyio.create_task_group() as group:
+            group.start_soon(lock_everywhere, bench, fop, ME, fd, True)
+            await until_waiting(bench)
+            group.cancel_scope.cancel()
+        await settled(bench)
+
+        assert [brick.locks.held for brick in bench.bricks] == [1, 1]
+        assert [brick.locks.waiting for brick in bench.bricks] == [0, 0]
+
+
+async def test_who_is_cancelled_while_it_waits_on_one_child_gives_back_what_another_has_granted() -> None:
+    async with mirror() as bench:
+        fd = await bench.create("f")
+        await bench.bricks[1].inodelk(OTHER, "app", Loc(fd.gfid), LockCommand.SET, Flock())
+        async with anyio.create_task_group() as group:
+            group.start_soon(lock_everywhere, bench, "inodelk", ME, fd, True)
+            await until_waiting(bench, 1)
+            assert bench.bricks[0].locks.held
+            group.cancel_scope.cancel()
+        await settled(bench)
+
+        assert locks_left(bench) == 1
+
+
+@pytest.mark.parametrize("fop", LOCK_FOPS)
+@pytest.mark.parametrize("wait", [False, True])
+async def test_a_lock_that_is_granted_after_its_caller_was_cancelled_is_given_back(fop: str, wait: bool) -> None:
+    async with mirror() as bench:
+        fd = await bench.create("f")
+        gate = Gate(bench.switches[1], fop)
+        async with anyio.create_task_group() as group:
+            group.start_soon(lock_everywhere, bench, fop, ME, fd, wait)
+            await gate.arrival()
+            group.cancel_scope.cancel()
+        gate.open()
+        await settled(bench)
+
+        assert locks_left(bench) == 0
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_is_cancelled_in_the_moment_of_the_last_grant_holds_nothing(anyio_backend: str) -> None:
+    async with mirror() as bench:
+        fd = await bench.create("f")
+        for rounds in range(12):
+            gate = Gate(bench.switches[1], "lk")
+            task = asyncio.ensure_future(lock_everywhere(bench, "lk", ME, fd))
+            await gate.arrival()
+            gate.open()
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                await settled(bench)
+                assert locks_left(bench) == 0, rounds
+            else:
+                break
+        assert 0 < rounds < 11, "cancelled at each step until it had ended"
 
 
 # --- locks of changes ------------------------------------------------------------------------------------------------

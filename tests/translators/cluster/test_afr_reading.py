@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.translators.cluster.bench import Bench, Clients, Gate, Switch, awaiting, clients, mirror
+from tests.translators.cluster.bench import Bench, Clients, Gate, Switch, afr_of, awaiting, clients, mirror
 from volgraph.graph import ROOT_GFID, Call, Fd, Gfid, Graph, Loc, Translator, fail
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.storage.posix import Posix
@@ -111,6 +111,56 @@ async def test_a_file_unlinked_while_open_is_read_where_nothing_was_missed() -> 
         assert bench.marks() == [{}, {}]
 
 
+async def test_what_is_known_of_a_file_unlinked_while_open_is_kept_until_it_is_closed() -> None:
+    async with mirror(3, read_subvolume="b0") as bench:
+        inodes = afr_of(bench).inodes
+        inodes._limit = 4
+        await bench.write("f", b"old")
+        fd = await bench.open("f")
+        await bench.unlink("f")
+        bench.switches[0].turn(False)
+        await bench.top.writev(bench.call, fd, b"new", 0)
+        await bench.top.flush(bench.call, fd)
+        bench.switches[0].turn(True)
+        for number in range(8):
+            await bench.write(f"other {number}", b"")
+
+        assert bytes((await bench.top.readv(bench.call, fd, 3, 0)).data) == b"new"
+        bench.top.release(fd)
+        await bench.write("one more", b"")
+        assert inodes.known(fd.gfid) is None
+        assert not inodes._pins
+
+
+async def test_a_file_unlinked_while_open_is_not_read_from_the_stale_copy_where_the_good_one_is_away() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"old")
+        fd = await bench.open("f")
+        await bench.unlink("f")
+        bench.switches[0].turn(False)
+        await bench.top.writev(bench.call, fd, b"new", 0)
+        await bench.top.flush(bench.call, fd)
+        bench.switches[0].turn(True)
+        bench.switches[1].turn(False)
+
+        with pytest.raises(OSError) as raised:
+            await bench.top.readv(bench.call, fd, 3, 0)
+        assert raised.value.errno == errno.ENOTCONN
+        bench.switches[1].turn(True)
+        assert bytes((await bench.top.readv(bench.call, fd, 3, 0)).data) == b"new"
+
+
+async def test_a_file_that_create_has_found_is_read_on_after_it_was_unlinked() -> None:
+    async with clients() as (one, other):
+        await one.write("f", b"text")
+        fd = Fd(flags=os.O_RDWR)
+        reply = await other.top.create(other.requesting(), await other.loc("f"), os.O_RDWR | os.O_CREAT, 0o644, 0, fd)
+        fd.gfid = reply.iatt.gfid
+        await one.unlink("f")
+
+        assert bytes((await other.top.readv(other.call, fd, 4, 0)).data) == b"text"
+
+
 # --- files that were there before ------------------------------------------------------------------------------------
 
 
@@ -131,6 +181,7 @@ async def two_clients_of_directories(directories: Sequence[Path]) -> AsyncIterat
     switches = [[Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)] for _ in range(2)]
     afrs = [Afr("mirror", each, self_heal_daemon=False) for each in switches]
     async with Graph(Clients("clients", afrs)) as graph:
+        await graph.heard_from_all(5)
         yield [
             Bench(graph, afr, each, [], Call(lk_owner=bytes([number])))
             for number, (afr, each) in enumerate(zip(afrs, switches, strict=True))
@@ -159,3 +210,17 @@ async def test_two_clients_that_find_a_file_at_once_give_it_one_gfid(tmp_path: P
         await benches[0].top.open(benches[0].call, Loc(given[0]), os.O_RDONLY, fd)
         assert bytes((await benches[0].top.readv(benches[0].call, fd, 99, 0)).data) == b"planted"
         benches[0].top.release(fd)
+
+
+async def test_a_stale_copy_is_not_read_while_the_disk_of_the_one_that_knows_is_sick() -> None:
+    async with clients(quorum_type="auto") as (one, other):
+        await one.write("f", b"old")
+        one.switches[1].turn(False)
+        await one.write("f", b"new")
+        other.switches[0].refuse = lambda name, args: fail(errno.EIO) if name == "lookup" else None
+
+        with pytest.raises(OSError) as caught:
+            await other.read("f")
+        assert caught.value.errno == errno.EIO
+        other.switches[0].refuse = lambda name, args: None
+        assert await other.read("f") == b"new"

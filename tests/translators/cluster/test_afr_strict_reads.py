@@ -155,3 +155,13 @@ async def exists(bench: Bench, path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+async def test_a_file_that_was_unlinked_while_open_is_read_on() -> None:
+    async with mirror(strict_reads=True) as bench:
+        await bench.write("f", b"bytes")
+        fd = await bench.open("f")
+        await bench.unlink("f")
+
+        assert (await bench.top.fstat(bench.call, fd)).iatt.size == 5
+        assert bytes((await bench.top.readv(bench.call, fd, 9, 0)).data) == b"bytes"

@@ -196,11 +196,13 @@ async def test_what_another_client_has_healed_is_not_copied_once_more() -> None:
 
 
 @asynccontextmanager
-async def tree(suspect: Collection[int]) -> AsyncIterator[tuple[Graph, list[Switch], list[LostPower], list[Afr]]]:
+async def tree(
+    suspect: Collection[int], **options: Any
+) -> AsyncIterator[tuple[Graph, list[Switch], list[LostPower], list[Afr]]]:
     made = [brick(f"b{number}", MemoryStore(), number in suspect) for number in range(4)]
     switches = [switch for switch, _, _ in made]
-    left = Afr("left", switches[:2], self_heal_daemon=False)
-    right = Afr("right", switches[2:], self_heal_daemon=False)
+    left = Afr("left", switches[:2], self_heal_daemon=False, **options)
+    right = Afr("right", switches[2:], self_heal_daemon=False, **options)
     top = Afr("top", [left, right], self_heal_daemon=False)
     async with Graph(top) as graph:
         assert await graph.up(5)
@@ -208,8 +210,29 @@ async def tree(suspect: Collection[int]) -> AsyncIterator[tuple[Graph, list[Swit
         yield graph, switches, [power for _, power, _ in made], [left, right, top]
 
 
-async def test_a_pair_is_suspect_only_where_every_copy_that_it_can_read_is() -> None:
-    async with tree([0]) as (graph, switches, _, (_, _, top)):
+@pytest.mark.parametrize(
+    ("suspect", "quorum", "told"), [([0], "none", {0}), ([1], "none", {0}), ([0], "auto", {0}), ([1], "auto", set())]
+)
+async def test_a_pair_is_suspect_where_a_suspect_was_enough_to_go_on(
+    suspect: Collection[int], quorum: str, told: Collection[int]
+) -> None:
+    """What was acknowledged on that one alone is lost, and nobody in the pair knows of it."""
+    async with tree(suspect, quorum_type=quorum) as (_, _, powers, (left, _, top)):
+        assert top.suspects.children == told
+        assert (await left.heal(full=True)).clean
+        assert any(power.suspect for power in powers) is bool(told)
+        assert (await top.heal(full=True)).clean
+        assert not any(power.suspect for power in powers)
+        assert top.suspects.children == left.suspects.children == set()
+
+
+async def test_three_copies_are_suspect_where_those_above_suspicion_and_there_are_too_few() -> None:
+    made = [brick(f"b{number}", MemoryStore(), number == 0) for number in range(4)]
+    switches = [switch for switch, _, _ in made]
+    three = Afr("three", switches[:3], self_heal_daemon=False)
+    top = Afr("top", [three, switches[3]], self_heal_daemon=False)
+    async with Graph(top) as graph:
+        await graph.heard_from_all(5)
         assert top.suspects.children == set()
         switches[1].turn(False)
         await graph.heard_from_all(5)

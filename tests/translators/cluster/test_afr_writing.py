@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 
+import anyio
 import pytest
 
-from tests.translators.cluster.bench import mirror
-from volgraph.graph import NOW_NS, Loc, NewAttributes, fail
+from tests.translators.cluster.bench import Gate, afr_of, awaiting, mirror
+from volgraph.graph import NOW_NS, Fd, Loc, NewAttributes, fail
 
 pytestmark = pytest.mark.anyio
 
@@ -103,3 +105,55 @@ async def test_the_present_time_is_one_time_on_all_copies() -> None:
         first, second = [(await brick.stat(bench.call, Loc(gfid))).iatt for brick in bench.bricks]
 
         assert (first.mtime_ns, first.atime_ns) == (second.mtime_ns, second.atime_ns)
+
+
+async def test_create_that_empties_a_file_takes_its_place_among_the_writes() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"0123456789")
+        appending = await bench.open("f", os.O_RDWR | os.O_APPEND)
+        await bench.top.writev(bench.call, appending, b"more", 0)
+        writing = await bench.open("f")
+        gate = Gate(bench.switches[1], "writev")
+        async with anyio.create_task_group() as group:
+            group.start_soon(awaiting, bench.top.writev, bench.call, writing, b"WWWW", 0)
+            await gate.arrival()
+            flags, fd = os.O_RDWR | os.O_CREAT | os.O_TRUNC, Fd(flags=os.O_RDWR)
+            loc = await bench.loc("f")
+            group.start_soon(awaiting, bench.top.create, bench.requesting(), loc, flags, 0o644, 0, fd)
+            gate.open()
+        await bench.top.writev(bench.call, appending, b"abc", 0)
+        await bench.top.flush(bench.call, appending)
+
+        assert await bench.read("f") == b"abc"
+        assert bench.images_equal()
+        assert bench.marks() == [{}, {}]
+
+
+async def test_create_that_finds_a_file_owes_nobody_its_contents() -> None:
+    """Only for a new one has the copy that failed missed them all: of this one it may be the only good copy."""
+    async with mirror() as bench:
+        await bench.write("f", b"old")
+        bench.switches[0].turn(False)
+        await bench.write("f", b"new")
+        bench.switches[0].turn(True)
+        bench.switches[1].refuse = lambda name, args: fail(errno.ENOSPC) if name == "create" else None
+        flags, fd = os.O_RDWR | os.O_CREAT, Fd(flags=os.O_RDWR)
+        await bench.top.create(bench.requesting(), await bench.loc("f"), flags, 0o644, 0, fd)
+        bench.switches[1].refuse = lambda name, args: None
+
+        assert await bench.read("f") == b"new"
+        assert (await afr_of(bench).heal()).clean
+
+
+async def test_that_a_stale_copy_lacks_a_name_is_no_answer() -> None:
+    async with mirror() as bench:
+        bench.switches[1].turn(False)
+        await bench.write("f", b"here")
+        bench.switches[1].turn(True)
+        bench.switches[0].refuse = lambda name, args: fail(errno.ENOTCONN) if name == "entrylk" else None
+        with pytest.raises(OSError) as caught:
+            await bench.unlink("f")
+        bench.switches[0].refuse = lambda name, args: None
+
+        assert caught.value.errno == errno.ENOTCONN
+        assert await bench.read("f") == b"here"

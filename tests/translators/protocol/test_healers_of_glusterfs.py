@@ -93,6 +93,14 @@ async def test_blame_for_names_is_blame_for_all_names(
     assert reply.values == {BLAME: struct.pack(">3i", *stored), "trusted.afr.dirty": values["trusted.afr.dirty"]}
 
 
+async def test_what_is_said_of_a_move_is_stored_as_it_is_sent(brick: Translator) -> None:
+    values = {f"{BLAME}.volgraph-moved": struct.pack(">3i", 0, 0, 1)}
+
+    reply = await ask("xattrop", brick, Call(), Loc(DIRECTORY), XattropKind.ADD_ARRAY, values)
+
+    assert reply.values == values
+
+
 async def test_blame_is_taken_back_as_it_is_sent(brick: Translator) -> None:
     def add(*counters: int) -> Awaitable[Any]:
         values = {BLAME: struct.pack(">3i", *counters)}

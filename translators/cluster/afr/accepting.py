@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio.lowlevel
 
-from ....graph import ROOT_GFID, ROOT_LOC, Fd, Gfid, Iatt, Loc, Translator, XattropKind, fail, fan_out
+from ....graph import ROOT_GFID, ROOT_LOC, Call, Fd, Gfid, Iatt, Loc, Translator, XattropKind, fail, fan_out
 from .changelog import Record, taken_back
 from .healing import ABSENT, LISTING_BYTES
 from .identities import Identity, agreeing
@@ -44,9 +44,20 @@ async def accept(afr: ReplicaSet, name: str) -> None:
         everyone[child] = afr.known.new_id()
         for place in (*sorted(others), child):
             value = Identity(everyone[place], tuple(everyone)).packed
-            await afr.children[place].setxattr(afr.crawler.call(), ROOT_LOC, {afr.keys.identity: value})
+            await _tell_for_good(afr, afr.children[place], {afr.keys.identity: value})
     for place in (*sorted(others), child):
         afr.known.ask(place)
+
+
+async def _tell_for_good(afr: ReplicaSet, node: Translator, values: dict[str, bytes]) -> None:
+    """Set xattrs of a child's root, and have them on its disk."""
+    call, root = afr.crawler.call(), Fd(ROOT_GFID, is_dir=True)
+    await node.setxattr(call, ROOT_LOC, values)
+    await node.opendir(call, ROOT_LOC, root)
+    try:
+        await node.fsyncdir(call, root)
+    finally:
+        node.release(root)
 
 
 def _others(afr: ReplicaSet, child: int) -> frozenset[int]:
@@ -109,8 +120,8 @@ async def owe_everything(afr: ReplicaSet, child: int, witnesses: Collection[int]
     """Put on record, on the witnesses, that a child has missed the making of each object that it has. What it has not
     got is made new when its directory is healed.
 
-    Where the child itself blames a witness it may know better, and is left alone; with `silence` its word is taken
-    back.
+    A witness that the child itself blames says nothing of that kind: the child may know better; with `silence` its word
+    is taken back.
     """
     directories, seen = [ROOT_GFID], {ROOT_GFID}
     await _owe(afr, child, witnesses, ROOT_GFID, silence)
@@ -132,22 +143,29 @@ async def _inside(afr: ReplicaSet, witnesses: Collection[int], gfid: Gfid) -> li
 async def _owe(afr: ReplicaSet, child: int, witnesses: Collection[int], gfid: Gfid, silence: bool) -> None:
     call, loc, node = afr.crawler.call(), Loc(gfid), afr.children[child]
     try:
-        found = await node.lookup(call.with_xdata(dict(afr.keys.asked)), loc)
+        found = await node.lookup(call.with_xdata({**afr.keys.asked, **afr.keys.asked_moves}), loc)
     except OSError as error:
         if error.errno in ABSENT:
             return
         raise
     kinds = contents_of(found.iatt)
-    record = Record.read(afr.keys, found.xdata)
-    if silence and record.marked:
+    record, moves = Record.read(afr.keys, found.xdata), Record.of_moves(afr.keys, found.xdata)
+    if silence and (record.marked or moves.marked):
         said = {**dict(zip(afr.keys.pending, record.pending, strict=True)), afr.keys.dirty: record.dirty}
+        said |= dict(zip(afr.keys.moved, moves.pending, strict=True))
         values = {key: taken_back(counters) for key, counters in said.items()}
         await node.xattrop(call, loc, XattropKind.ADD_ARRAY, values)
-    elif any(record.blames(witness, kinds) for witness in witnesses):
-        return
-    owed = afr.keys.owed([child], kinds)
-    nodes = [afr.children[witness] for witness in sorted(witnesses)]
-    for outcome in await fan_out(nodes, Translator.xattrop, call, loc, XattropKind.ADD_ARRAY, owed):
-        if outcome.error is not None and outcome.errno not in ABSENT:
-            raise outcome.error
+    for witness in sorted(witnesses):
+        missed = [kind for kind in kinds if silence or not record.pending[witness][kind]]
+        if missed:
+            await _say(afr.children[witness], call, loc, afr.keys.owed([child], missed))
     afr.missed(gfid, [child])
+
+
+async def _say(node: Translator, call: Call, loc: Loc, values: dict[str, bytes]) -> None:
+    """Add to the counters of an object, where it is."""
+    try:
+        await node.xattrop(call, loc, XattropKind.ADD_ARRAY, values)
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise

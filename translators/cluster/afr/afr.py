@@ -41,20 +41,17 @@ from ....graph import (
     XattropKind,
     Xattrs,
     fail,
-    fan_out,
 )
 from . import reading, strict
 from .change import Wind
 from .eager import WHOLE, Span
 from .locks import EntryLock, FcntlLock, InodeLock, Lock, give_back, hold
-from .replica_set import OpenFd, ReplicaSet
+from .open_fds import NOT_FOR_CHILDREN, Missing, OpenFd, follow, not_open, opened_for, usable
+from .replica_set import ReplicaSet
 from .suspects import SUSPECT_KEY
 
 R = TypeVar("R")
 P = ParamSpec("P")
-
-NOT_FOR_CHILDREN = os.O_TRUNC | os.O_APPEND
-"""Of the flags of open: emptying is a change like any other, and where the end is, is not for each child to say."""
 
 
 @attrs.define(eq=False)
@@ -80,21 +77,15 @@ class Afr(ReplicaSet):
     async def create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Made:
         return await self.opening(fd, flags, self._create(call, loc, flags, mode, umask, fd))
 
-    async def _create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Made:
-        done = await self.change_names(
-            [EntryLock.on(loc)],
-            [loc.parent],
-            Translator.create,
-            call,
-            loc,
-            flags & ~os.O_APPEND,
-            mode,
-            umask,
-            fd,
-        )
+    async def _create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> tuple[Made, Missing]:
+        how = (flags & ~NOT_FOR_CHILDREN, mode, umask, fd)
+        done = await self.change_names([EntryLock.on(loc)], [loc.parent], Translator.create, call, loc, *how)
         for child in done.blame:  # what it has opened, if anything, is not this file
             self.children[child].release(fd)
-        return self.made(done)
+        made = self.made(done)
+        if flags & os.O_TRUNC and not done.made_anew:
+            await self.truncate(call, Loc(made.iatt.gfid), 0)
+        return made, done.blame
 
     async def mknod(self, call: Call, loc: Loc, mode: int, rdev: int, umask: int) -> Made:
         return await self.make(loc, Translator.mknod, call, loc, mode, rdev, umask)
@@ -127,7 +118,7 @@ class Afr(ReplicaSet):
         else:
             if found.iatt.is_dir:  # nobody may put a name into a directory that is about to be replaced
                 locks.append(EntryLock(Loc(found.iatt.gfid), None))
-        directories = [new.parent, old.parent]  # told first where the object is: half told it has two names, never none
+        directories = [new.parent, old.parent]  # told half, the object itself says which is right (`moved`)
         return (await self.change_names(locks, directories, Translator.rename, call, old, new)).reply
 
     # --- attributes and contents -------------------------------------------------------------------------------
@@ -169,27 +160,30 @@ class Afr(ReplicaSet):
     async def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Acknowledged:
         return await self.opening(fd, flags, self._open(call, loc, flags, fd))
 
-    async def _open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Acknowledged:
+    async def _open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> tuple[Acknowledged, Missing]:
         good = await self.good_copies(call, loc.gfid)
-        outcomes = await fan_out(self.children_up(), Translator.open, call, loc, flags & ~NOT_FOR_CHILDREN, fd)
+        outcomes = await self.openings.asked(fd, Translator.open, call, loc, flags & ~NOT_FOR_CHILDREN, fd)
         reply = self.opened(outcomes, good)
         if flags & os.O_TRUNC:
             await self.ftruncate(call, fd, 0)
-        return reply
+        return reply, not_open(self, outcomes)
 
     async def opendir(self, call: Call, loc: Loc, fd: Fd) -> Acknowledged:
         return await self.opening(fd, os.O_DIRECTORY, self._opendir(call, loc, fd))
 
-    async def _opendir(self, call: Call, loc: Loc, fd: Fd) -> Acknowledged:
+    async def _opendir(self, call: Call, loc: Loc, fd: Fd) -> tuple[Acknowledged, Missing]:
         """What other clients have changed until now is listed: no older knowledge of the copies will do."""
         if self.strict_reads:
             good = await strict.certain_copies(self, call, loc.gfid)
         else:
             good = await reading.readable_copies(self, call, loc.gfid, fresh=True)
-        return self.opened(await fan_out(self.children_up(), Translator.opendir, call, loc, fd), good)
+        outcomes = await self.openings.asked(fd, Translator.opendir, call, loc, fd)
+        return self.opened(outcomes, good), not_open(self, outcomes)
 
     async def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Data:
-        self.refuse_unless_open_for(fd, os.O_RDONLY)
+        slot = opened_for(self, fd, os.O_RDONLY)
+        if slot.missing:
+            await follow(self, fd, slot)
         return await self.read(Translator.readv, call, fd, size, offset, flags)
 
     async def seek(self, call: Call, fd: Fd, offset: int, what: int) -> Sought:
@@ -199,15 +193,17 @@ class Afr(ReplicaSet):
         return await self.read(Translator.rchecksum, call, fd, offset, length)
 
     async def writev(self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0) -> Written:
-        self.refuse_unless_open_for(fd, os.O_WRONLY)
-        opened = flags | self.flags_of(fd)
+        slot = opened_for(self, fd, os.O_WRONLY)
+        if slot.missing:
+            await follow(self, fd, slot)
+        opened = flags | slot.flags
         stable = opened & os.O_DSYNC != 0
 
         def at(place: int) -> Wind:
             return lambda to, child, call: to.wind(child, Translator.writev, call, fd, data, place, flags)
 
         if opened & os.O_APPEND:
-            done = await self.streams.append(call, fd, at, len(data), stable=stable)
+            done = await self.streams.append(call, fd, at, stable=stable)
         else:
             span = Span(offset, offset + len(data))
             done = await self.streams.change(call, fd, span, at(offset), stable=stable)
@@ -217,19 +213,15 @@ class Afr(ReplicaSet):
         return await self.change_contents(WHOLE, Translator.truncate, call, loc, size)
 
     async def ftruncate(self, call: Call, fd: Fd, size: int) -> Changed:
-        self.refuse_unless_open_for(fd, os.O_WRONLY)
         return await self.change_contents(WHOLE, Translator.ftruncate, call, fd, size)
 
     async def fallocate(self, call: Call, fd: Fd, flags: int, offset: int, length: int) -> Changed:
-        self.refuse_unless_open_for(fd, os.O_WRONLY)
         return await self.change_contents(WHOLE, Translator.fallocate, call, fd, flags, offset, length)
 
     async def discard(self, call: Call, fd: Fd, offset: int, length: int) -> Changed:
-        self.refuse_unless_open_for(fd, os.O_WRONLY)
         return await self.change_contents(WHOLE, Translator.discard, call, fd, offset, length)
 
     async def zerofill(self, call: Call, fd: Fd, offset: int, length: int) -> Changed:
-        self.refuse_unless_open_for(fd, os.O_WRONLY)
         return await self.change_contents(WHOLE, Translator.zerofill, call, fd, offset, length)
 
     async def fsync(self, call: Call, fd: Fd, datasync: int = 0) -> Changed:
@@ -243,7 +235,9 @@ class Afr(ReplicaSet):
 
     async def flush(self, call: Call, fd: Fd) -> Acknowledged:
         await self.streams.close(fd.gfid)
-        return self.quorum_reply(await fan_out(self.children_up(), Translator.flush, call, fd))
+        reply = self.quorum_reply(await self.laggards.fan_out(Translator.flush, call, fd))
+        self.streams.tell_unsaved(fd.gfid)
+        return reply
 
     def release(self, fd: Fd) -> None:
         """What is locked and marked by way of this fd has to be given back first."""
@@ -255,11 +249,11 @@ class Afr(ReplicaSet):
             stream.over.when_settled(partial(super().release, fd))
 
     async def fsyncdir(self, call: Call, fd: Fd, datasync: int = 0) -> Acknowledged:
-        return self.quorum_reply(await fan_out(self.children_up(), Translator.fsyncdir, call, fd, datasync))
+        return self.quorum_reply(await self.laggards.fan_out(Translator.fsyncdir, call, fd, datasync))
 
     async def statfs(self, call: Call, loc: Loc) -> Space:
         """The smallest child decides: everything must fit into each."""
-        outcomes = await fan_out(self.children_up(), Translator.statfs, call, loc)
+        outcomes = await self.laggards.fan_out(Translator.statfs, call, loc)
         self.quorum_reply(outcomes)
         return min((o.value for o in outcomes if o.value is not None), key=lambda space: space.bavail * space.frsize)
 
@@ -283,8 +277,9 @@ class Afr(ReplicaSet):
     async def _list(self, call: Call, fd: Fd, offset: int, wind: Callable[[Translator], Awaitable[Entries]]) -> Entries:
         """A listing begins on a good copy and stays there: another child's offsets mean nothing to it."""
         slot = self._slot(fd)
+        await usable(self, fd, slot.flags & os.O_ACCMODE)
         if offset and slot.serving is not None:
-            return await wind(self.children[slot.serving])
+            return await self.laggards.one(slot.serving, wind, self.known_readable(fd.gfid) or self.up)
 
         async def begin(child: Translator) -> Entries:
             reply = await wind(child)
@@ -366,8 +361,7 @@ class Afr(ReplicaSet):
     async def lk(self, call: Call, fd: Fd, command: LockCommand, flock: Flock) -> Locked:
         if command == LockCommand.GET:
             return await self.read(Translator.lk, call, fd, command, flock)
-        reply: Locked = await self._lock(call, FcntlLock(fd, flock), "", command, flock.type)
-        return reply
+        return await self._lock(call, FcntlLock(fd, flock), "", command, flock.type)  # type: ignore[no-any-return]
 
     async def entrylk(
         self, call: Call, domain: str, loc: Loc, name: bytes | None, command: EntryLockCommand, type: LockType

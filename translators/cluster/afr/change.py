@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
 
-from ....graph import Answers, Call, Iatt, Loc, Made, Outcome, Renamed, Translator, in_doubt
+from ....graph import Answers, Call, Fd, Iatt, Loc, Made, Outcome, Renamed, Translator, in_doubt
+from .changelog import Kind
 from .phases import Outcomes, Phase
 from .transaction import Then, Transaction
 from .verdict import contents_of, judge, shortest_fails, strangers_fail, unanimous
@@ -20,44 +21,60 @@ Wind = Callable[[Answers[Any], Translator, Call], None]
 
 @attrs.define(eq=False)
 class Change(Generic[R]):
-    """Once its phases are done, `error` says how it went, and `replies` are those of good copies that have it."""
+    """Once its phases are done, `error` says how it went, and `done_on` which good copies have it."""
 
     transaction: Transaction
     call: Call
     wind: Wind
     makes_object: bool = False
 
-    replies: dict[int, R] = attrs.field(init=False, factory=dict)
+    done_on: frozenset[int] = attrs.field(init=False, default=frozenset())
     blame: frozenset[int] = attrs.field(init=False, default=frozenset())
     error: OSError | None = attrs.field(init=False, default=None)
+    _outcomes: Sequence[Outcome[R]] | dict[int, Outcome[R]] = attrs.field(init=False, default=())
+    """By child; a list where every child has answered."""
 
     @property
     def reply(self) -> R:
         """The one reply for the caller; raises the error of the change as a whole."""
         if self.error is not None:
             raise self.error
-        any_reply = next(iter(self.replies.values()))
-        about = any_reply.iatt if isinstance(any_reply, (Made, Renamed)) else self.transaction.marked[0]
-        return self.replies[self.transaction.afr.choose(self.replies, about.gfid)]
+        about: Iatt | Loc | Fd = self.transaction.marked[0]
+        if self.transaction.kind is Kind.ENTRY and isinstance(self._any_reply, (Made, Renamed)):
+            about = self._any_reply.iatt
+        return self._outcomes[self.transaction.afr.choice.of(self.done_on, about.gfid)].reply
+
+    @property
+    def _any_reply(self) -> R:
+        return self._outcomes[next(iter(self.done_on))].reply
+
+    @property
+    def made_anew(self) -> bool:
+        """Of a fop that makes an object: it is the one that was asked for. `create` may have found another."""
+        return bool(self._any_reply.iatt.gfid == self.call.asked("gfid-req"))  # type: ignore[attr-defined]
 
     def operate(self, then: Then) -> Phase | None:
         """The fop, on all that take part still."""
-        call = self.call.owned_by(self.transaction.call.lk_owner, self.call.xdata)
-        afr, children = self.transaction.afr, sorted(self.transaction.live)
+        transaction = self.transaction
+        call = transaction.owned(self.call)
+        every, children = transaction.afr.children, sorted(transaction.live)
         answers: Answers[R] = Answers()
         for child in children:
-            self.wind(answers, afr.children[child], call)
+            self.wind(answers, every[child], call)
         if answers.complete and answers.harmless:  # leaves that answer at once: no step is left to take
-            return self._judge(dict(zip(children, answers.outcomes, strict=True)), then)
-        return Phase("op", lambda: answers, lambda outcomes: self._judge(outcomes, then))
+            return self._heard(answers.outcomes, children, then)
+        return Phase("op", lambda: answers, lambda outcomes: self._heard([*outcomes.values()], children, then))
+
+    def _heard(self, outcomes: Sequence[Outcome[R]], children: Sequence[int], then: Then) -> Phase | None:
+        transaction = self.transaction
+        if len(outcomes) == len(transaction.afr.children) and not transaction.missed and unanimous(outcomes):
+            self._outcomes, self.done_on = outcomes, transaction.sound or transaction.clean
+            if self.done_on:
+                return then()
+        return self._judge(dict(zip(children, outcomes, strict=True)), then)
 
     def _judge(self, outcomes: Outcomes, then: Then) -> Phase | None:
         transaction = self.transaction
-        if len(outcomes) == len(transaction.afr.children) and not transaction.missed and unanimous(outcomes):
-            sound = transaction.sound or transaction.clean
-            if sound:
-                self.replies = {child: outcomes[child].reply for child in sound}
-                return then()
         for child in outcomes.keys() & transaction.missed:
             del outcomes[child]  # while this was on its way, it failed another change
         shortest_fails(outcomes)
@@ -69,12 +86,13 @@ class Change(Generic[R]):
                 transaction.in_the_dark()
                 self.error = in_doubt(verdict.error)
             return then()
-        telling = verdict.good & transaction.sound or verdict.good & transaction.clean
-        self.replies = {child: outcomes[child].reply for child in sorted(telling)}
+        self._outcomes, self.done_on = outcomes, verdict.good & transaction.sound or verdict.good & transaction.clean
         self.blame = verdict.blame
         transaction.happened(verdict.blame)
-        if self.blame and self.makes_object:
+        if self.blame and self.makes_object and self.made_anew:
             return self._mark_new_object(then)
+        if self.blame and len(transaction.marked) > 1:
+            return self._mark_moved_object(then)
         return then()
 
     def _mark_new_object(self, then: Then) -> Phase | None:
@@ -83,11 +101,22 @@ class Change(Generic[R]):
         A symlink is whole once it is made. A healer of GlusterFS takes a mark on one for another name that the symlink
         has on the copy that lacks it, looks for that, and gives up on the directory.
         """
-        iatt: Iatt = next(iter(self.replies.values())).iatt  # type: ignore[attr-defined]
+        iatt: Iatt = self._any_reply.iatt  # type: ignore[attr-defined]
         if iatt.is_symlink:
             return then()
+        owed = self.transaction.afr.keys.owed(self.blame, contents_of(iatt))
+        return self._mark(Loc(iatt.gfid), owed, then)
+
+    def _mark_moved_object(self, then: Then) -> Phase | None:
+        """The directories are told one after the other. Should that end half-way, what is known of the object decides
+        in both where it stands."""
+        iatt: Iatt = self._any_reply.iatt  # type: ignore[attr-defined]
+        self.transaction.moved = Loc(iatt.gfid)
+        return self._mark(self.transaction.moved, self.transaction.afr.keys.owed_move(self.blame), then)
+
+    def _mark(self, target: Loc, values: dict[str, bytes], then: Then) -> Phase | None:
+        """On the copies that have the change. One that cannot be told this is told nothing more."""
         transaction = self.transaction
-        target, values = Loc(iatt.gfid), transaction.afr.keys.owed(self.blame, contents_of(iatt))
 
         def take(outcomes: dict[int, Outcome[Any]]) -> Phase | None:
             transaction.live &= {child for child, outcome in outcomes.items() if outcome.ok}

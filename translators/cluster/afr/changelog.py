@@ -3,6 +3,10 @@
 Child i stores under `trusted.afr.<name of child j>` three counters, "operations that j missed and I did not", for data,
 metadata and entries; and under the dirty key the same three for operations of unknown outcome. All is big-endian, and
 changed only by xattrop, so that concurrent clients add up.
+
+An object that is moved from one directory to another is told of in two records, which no xattrop changes at once. So a
+copy that missed the move is blamed on the object itself first, under `trusted.afr.<name of child j>.volgraph-moved`. It
+is taken back when both are told; where that never comes, it decides in both.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import attrs
 from ....graph import Xdata
 
 COUNTERS = struct.Struct(">3I")
+MOVED_SUFFIX = ".volgraph-moved"
 ZEROS = bytes(COUNTERS.size)
 
 
@@ -79,14 +84,24 @@ class Keys:
     pending: tuple[str, ...]
     dirty: str
     identity: str = ""
+    moved: tuple[str, ...] = attrs.field(init=False)
+
+    @moved.default
+    def _of_moves(self) -> tuple[str, ...]:
+        return tuple(f"{name}{MOVED_SUFFIX}" for name in self.pending)
 
     def owned(self, name: str) -> bool:
-        return name == self.dirty or name in self.pending or name == self.identity
+        return name == self.dirty or name in self.pending or name == self.identity or name in self.moved
 
     @property
     def asked(self) -> dict[str, int]:
         """What a lookup's xdata must hold to be told all counters (as GlusterFS asks: the size)."""
         return dict.fromkeys((*self.pending, self.dirty), COUNTERS.size)
+
+    @property
+    def asked_moves(self) -> dict[str, int]:
+        """The same for what is said of an object's moves."""
+        return dict.fromkeys(self.moved, COUNTERS.size)
 
     def pre_op(self, kind: Kind) -> dict[str, bytes]:
         """Something is about to change. The zeros read what is already known about each copy."""
@@ -103,6 +118,11 @@ class Keys:
             owed = added(owed, missed(kind))
         return {self.pending[child]: COUNTERS.pack(*owed) for child in failed}
 
+    def owed_move(self, failed: Collection[int], amount: int = 1) -> dict[str, bytes]:
+        """What says, on an object, that the copies `failed` missed that it went to another directory; -1 takes it
+        back. Counted as metadata, whatever the object is: to a count of entries, a brick may add one of its own."""
+        return {self.moved[child]: packed(Kind.METADATA, amount) for child in failed}
+
 
 @attrs.define
 class Record:
@@ -116,9 +136,18 @@ class Record:
         values = values or {}
         return cls([unpacked(values.get(name)) for name in keys.pending], unpacked(values.get(keys.dirty)))
 
+    @classmethod
+    def of_moves(cls, keys: Keys, values: Xdata | Mapping[str, bytes] | None) -> Record:
+        """What the copy says of the object's moves, as the metadata counters."""
+        return cls([unpacked((values or {}).get(name)) for name in keys.moved])
+
     @property
     def marked(self) -> bool:
         return any(map(any, self.pending)) or any(self.dirty)
+
+    def tells(self, kind: Kind) -> bool:
+        """Is there anything about this kind of change, of whomever?"""
+        return any(any(told(counters, kind)) for counters in (self.dirty, *self.pending))
 
     def blames(self, child: int, kinds: Sequence[Kind]) -> bool:
         return any(self.pending[child][kind] for kind in kinds)

@@ -14,6 +14,7 @@ import attrs
 from ....graph import ROOT_GFID, ROOT_LOC, Call, Coming, Fd, Gfid, Iatt, Loc, State, Translator, XattropKind
 from .changelog import ZEROS
 from .healing import LISTING_BYTES, Healing, NotNow, Result, SplitBrain, heal_object, list_directory
+from .healing_moves import forget_moves, speaks_of_moves
 from .reading import copies_of, look
 from .report import HealItem, HealReport
 from .verdict import contents_of, direction
@@ -73,6 +74,20 @@ async def _listed(node: Translator, call: Call, where: Gfid) -> list[tuple[bytes
             await anyio.lowlevel.checkpoint()
     finally:
         node.release(fd)
+
+
+@attrs.define(eq=False)
+class Run:
+    """One heal of many objects, and what it has come to."""
+
+    outcome: dict[Gfid, tuple[Result, HealItem]] = attrs.field(factory=dict)
+    strays: dict[tuple[int, Gfid], Loc] = attrs.field(factory=dict)
+    moved: set[Gfid] = attrs.field(factory=set)
+    """Objects of which it is said that a copy missed a move."""
+
+    @property
+    def clean(self) -> bool:
+        return all(result is Result.HEALED for result, _ in self.outcome.values())
 
 
 @attrs.define(eq=False)
@@ -160,33 +175,46 @@ class Crawler:
             return report
 
     async def _heal(self, gfid: Gfid | None, full: bool) -> HealReport:
-        waiting = {gfid} if gfid is not None else await self.candidates(full)
-        outcome: dict[Gfid, tuple[Result, HealItem]] = {}
-        strays: dict[tuple[int, Gfid], Loc] = {}
+        run = Run()
+        await self._pass_over(run, {gfid} if gfid is not None else await self.candidates(full))
+        if run.moved and gfid is None and run.clean:
+            await self._forget_moves(run)
+        return _report(run.outcome.values())
+
+    async def _forget_moves(self, run: Run) -> None:
+        moved = sorted(run.moved)
+
+        async def heal_the_rest() -> bool:
+            await self._pass_over(run, await self.candidates(False))
+            return run.clean
+
+        try:
+            await forget_moves(self.afr, self.call(), moved, heal_the_rest)
+        except OSError as error:
+            run.outcome |= {each: (Result.FAILED, HealItem(each, reason=str(error))) for each in moved}
+
+    async def _pass_over(self, run: Run, waiting: set[Gfid]) -> None:
         for _ in range(PASSES_MAX):
             retry, progress = set(), False
             queue = deque(sorted(waiting))
             while queue:
                 await anyio.lowlevel.checkpoint()  # bricks that answer at once would keep everybody else waiting
                 each = queue.popleft()
-                result, item, found, better = await self._heal_one(each, strays)
+                result, item, found, better = await self._heal_one(each, run)
                 queue += found
                 progress = progress or better or result is Result.HEALED
                 if result in (Result.PENDING, Result.FAILED, Result.SPLIT):
                     retry.add(each)
                 if result in (Result.HEALED, Result.PENDING, Result.FAILED, Result.SPLIT):
-                    outcome[each] = (result, item)
-                elif each in outcome and outcome[each][0] is not Result.HEALED:
-                    del outcome[each]
+                    run.outcome[each] = (result, item)
+                elif each in run.outcome and run.outcome[each][0] is not Result.HEALED:
+                    del run.outcome[each]
             waiting = retry
             if not waiting or not progress:
                 break
-        return _report(outcome.values())
 
-    async def _heal_one(
-        self, gfid: Gfid, strays: dict[tuple[int, Gfid], Loc]
-    ) -> tuple[Result, HealItem, list[Gfid], bool]:
-        healing = Healing(self.afr, gfid, self.call(), strays)
+    async def _heal_one(self, gfid: Gfid, run: Run) -> tuple[Result, HealItem, list[Gfid], bool]:
+        healing = Healing(self.afr, gfid, self.call(), run.strays)
         found: list[Gfid] = []
         reason = ""
         try:
@@ -199,7 +227,9 @@ class Crawler:
             result, reason = Result.FAILED, str(error)
         item = self._item(healing)
         item.reason = reason
-        if result in (Result.GONE, Result.NOTHING):
+        if speaks_of_moves(healing):
+            run.moved.add(gfid)
+        elif result in (Result.GONE, Result.NOTHING):
             await self._drop_stale(gfid, result)
         return result, item, found, healing.progress
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,6 +20,7 @@ from . import reading
 from .change import Change, Wind
 from .changelog import Kind
 from .locks import InodeLock
+from .phases import Phase
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ STREAMS_MAX = 1024
 APPEND_KEY = "glusterfs.write-is-append"
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Span:
     """The bytes that a change touches: from `start` up to, and without, `end`."""
 
@@ -41,7 +43,6 @@ class Span:
 
 
 WHOLE = Span(0, float("inf"))
-NOTHING = Span(0, 0)
 
 
 @attrs.define(eq=False, repr=False)
@@ -64,11 +65,15 @@ class Stream:
     _busy: list[Span] = attrs.field(init=False, factory=list)
     _waiting: deque[tuple[Span, Coming[None]]] = attrs.field(init=False, factory=deque)
 
+    def enter_at_once(self, span: Span) -> bool:
+        """Begin to touch these bytes, if nothing that came earlier touches them."""
+        if self._in_the_way(span):
+            return False
+        self._busy.append(span)
+        return True
+
     async def enter(self, span: Span) -> None:
-        """Wait until nothing that came earlier touches the same bytes."""
-        if not self._in_the_way(span):
-            self._busy.append(span)
-            return
+        """The same, however long that takes."""
         place = (span, Coming[None]())
         self._waiting.append(place)
         try:
@@ -109,7 +114,13 @@ class Streams:
         self._streams: dict[Gfid, Stream] = {}
         self._idle: dict[Gfid, float] = {}
         """Since when, the longest first."""
+        self._unsaved: dict[Gfid, OSError] = {}
+        """What nobody was told yet: that what was written to a file before is on no disk."""
         self._sweeping = False
+
+    @cached_property
+    def _now(self) -> Callable[[], float]:
+        return self._afr.seams.clock.monotonic
 
     # --- changes -----------------------------------------------------------------------------------------------------
 
@@ -118,56 +129,59 @@ class Streams:
     ) -> Change[Any]:
         """Change the contents of a file, on all copies. `stable`: the children answer when it is on their disks;
         `closes`: nothing is left open after it."""
-        stream = await self._join(call, target)
-        await self._enter(stream, span)
-        change = await self._make(stream, span, call, wind, None, stable, closes)
+        stream = self._joined(target.gfid) or await self._join(call, target)
+        if not stream.enter_at_once(span):
+            await self._enter(stream, span)
+        change, phase = self._make(stream, span, call, wind, None, stable, closes)
+        if phase is not None:
+            await self._afr.steps(stream.transaction).run(phase)
         if closes or stream.alone:
             await stream.over
+        if closes:
+            self.tell_unsaved(target.gfid)
         return change
 
-    async def append(
-        self, call: Call, fd: Fd, wind: Callable[[int], Wind], length: int, *, stable: bool = False
-    ) -> Change[Written]:
+    async def append(self, call: Call, fd: Fd, wind: Callable[[int], Wind], *, stable: bool = False) -> Change[Written]:
         """Write behind the last byte: the same place on all copies, that where a good one ends."""
-        stream = await self._join(call, fd)
-        await self._enter(stream, WHOLE)
+        stream = self._joined(fd.gfid) or await self._join(call, fd)
+        if not stream.enter_at_once(WHOLE):
+            await self._enter(stream, WHOLE)
         try:
             end = await self._end_of_file(stream, fd) if stream.size is None else stream.size
         except BaseException:
             self._leave(stream, WHOLE)
             raise
-        change: Change[Written] = await self._make(stream, WHOLE, call, wind(end), end + length, stable)
+        change, phase = self._make(stream, WHOLE, call, wind(end), end, stable)
+        if phase is not None:
+            await self._afr.steps(stream.transaction).run(phase)
         if stream.alone:
             await stream.over
         return change
 
-    async def _make(
-        self, stream: Stream, span: Span, call: Call, wind: Wind, size: int | None, stable: bool, closes: bool = False
-    ) -> Change[Any]:
-        """The change itself. It is a user of the stream until its last phase is done, though its caller be cancelled
-        long before. `size` is the file's after it, where that is known."""
+    def _make(
+        self, stream: Stream, span: Span, call: Call, wind: Wind, end: int | None, stable: bool, closes: bool = False
+    ) -> tuple[Change[Any], Phase | None]:
+        """The change itself, and what is left to do of it. It is a user of the stream until its last phase is done,
+        though its caller be cancelled long before. `end` is where the file ended, if the change begins there."""
         afr, transaction = self._afr, stream.transaction
         asks = not (stable or transaction.unstable)
         asking = call.with_xdata({**(call.xdata or {}), APPEND_KEY: 1}) if asks else call
         change: Change[Any] = Change(transaction, asking, wind)
         stream.size = None
 
-        def done() -> None:
-            if change.error is None and change.replies:
-                stream.size = size
+        def told() -> None:
+            if change.error is None:
+                stream.size = None if end is None else end + change.reply.count
                 if asks and not _appended(change, call):
                     transaction.unstable = True
+                if change.blame - transaction.told:
+                    change.error = transaction.error
             self._leave(stream, span, closes)
 
         if not afr.quorum.met(transaction.live):
-            done()
+            self._leave(stream, span, closes)
             raise fail(errno.ENOTCONN, f"{afr.name}: too few children are left")
-        phase = change.operate(lambda: transaction.tell(done))
-        if phase is not None:
-            await afr.steps().run(phase)
-        if change.error is None and change.blame - transaction.told:
-            change.error = transaction.error
-        return change
+        return change, change.operate(lambda: transaction.tell(told))
 
     async def _enter(self, stream: Stream, span: Span) -> None:
         try:
@@ -181,14 +195,32 @@ class Streams:
         self._left(stream, closes)
 
     async def _end_of_file(self, stream: Stream, fd: Fd) -> int:
+        """As one good copy tells it; the next one, where that fails."""
         transaction = stream.transaction
         good = transaction.live & transaction.clean
-        if not good:
-            raise fail(errno.EIO, fd.gfid)
-        reply = await self._afr.children[self._afr.choose(good, fd.gfid)].fstat(transaction.call, fd)
-        return reply.iatt.size
+        last = fail(errno.EIO, fd.gfid)
+        while good:
+            chosen = self._afr.choose(good, fd.gfid)
+            good -= {chosen}
+            try:
+                reply = await self._afr.laggards.one(chosen, lambda child: child.fstat(transaction.call, fd), good)
+            except OSError as error:
+                last = error
+            else:
+                return reply.iatt.size
+        raise last
 
     # --- opening and closing -----------------------------------------------------------------------------------------
+
+    def _joined(self, gfid: Gfid) -> Stream | None:
+        """The file's stream, if it is open for changes; the caller is one of its users."""
+        stream = self._streams.get(gfid)
+        if stream is None or stream.closing or not stream.opened_at:
+            return None
+        if not stream.users:
+            del self._idle[gfid]
+        stream.users += 1
+        return stream
 
     async def _join(self, call: Call, target: Loc | Fd) -> Stream:
         """The file's stream, opened if there is none; the caller is one of its users."""
@@ -198,14 +230,11 @@ class Streams:
                 await reading.readable_for(self._afr, call, target)
                 if target.gfid not in self._streams:
                     return await self._open(target)
-            elif stream.closing:
-                await stream.over
-            elif not stream.opened_at:
-                await stream.opened
-            else:
-                stream.users += 1
-                self._idle.pop(target.gfid, None)
-                return stream
+                continue
+            joined = self._joined(target.gfid)
+            if joined is not None:
+                return joined
+            await (stream.over if stream.closing else stream.opened)
 
     async def _open(self, target: Loc | Fd) -> Stream:
         """An object that is named by its gfid alone may lose its last name at any time, and its marks with it: so
@@ -240,7 +269,7 @@ class Streams:
         if stream.closing:
             self._end(stream)
             return
-        self._idle[transaction.marked[0].gfid] = self._afr.seams.clock.monotonic()
+        self._idle[transaction.marked[0].gfid] = self._now()
         if len(self._idle) > STREAMS_MAX:
             self.close_soon(next(iter(self._idle)))
         if not self._sweeping:
@@ -262,30 +291,40 @@ class Streams:
             self.close_soon(gfid)
             await stream.over
 
+    def tell_unsaved(self, gfid: Gfid) -> None:
+        """Whoever next syncs or closes the file is told, as by a kernel that fails to write back."""
+        error = self._unsaved.pop(gfid, None)
+        if error is not None:
+            raise error
+
     def close_all(self) -> None:
         for gfid in list(self._streams):
             self.close_soon(gfid)
 
     def _end(self, stream: Stream) -> None:
         self._idle.pop(stream.transaction.marked[0].gfid, None)
-        steps = stream.transaction.steps
-        self._afr.tasks.start(steps.run(stream.transaction.end(lambda: self._over(stream))))
+        stream.transaction.steps.start(stream.transaction.end(lambda: self._over(stream)))
 
     def _over(self, stream: Stream) -> None:
-        del self._streams[stream.transaction.marked[0].gfid]
+        gfid = stream.transaction.marked[0].gfid
+        del self._streams[gfid]
+        if stream.transaction.unsaved is not None:
+            self._unsaved[gfid] = stream.transaction.unsaved
+            if len(self._unsaved) > STREAMS_MAX:
+                del self._unsaved[next(iter(self._unsaved))]
         stream.closing = True
         stream.opened.resolve(None)
         stream.over.resolve(None)
 
     async def _sweep(self) -> None:
         """End the streams that nobody has used for a while."""
-        clock, delay = self._afr.seams.clock, self._afr.post_op_delay
+        delay = self._afr.post_op_delay
         try:
             while self._idle:
                 gfid, since = next(iter(self._idle.items()))
-                left = since + delay - clock.monotonic()
+                left = since + delay - self._now()
                 if left > 0:
-                    await clock.sleep(left)
+                    await self._afr.seams.clock.sleep(left)
                 else:
                     self.close_soon(gfid)
         finally:
@@ -314,9 +353,10 @@ class Streams:
 
 def _appended(change: Change[Any], call: Call) -> bool:
     """Did the bytes go behind the old end of the file? A copy that loses them is shorter, and so known to be worse."""
-    xdata = change.reply.xdata
-    if not isinstance(change.reply, Written) or not xdata or APPEND_KEY not in xdata:
+    reply = change.reply
+    if not isinstance(reply, Written) or not reply.xdata or APPEND_KEY not in reply.xdata:
         return False
+    answer = reply.xdata[APPEND_KEY]
     if call.asked(APPEND_KEY) is None:
-        del xdata[APPEND_KEY]
-    return True
+        reply.xdata = {key: value for key, value in reply.xdata.items() if key != APPEND_KEY}
+    return bool(answer)

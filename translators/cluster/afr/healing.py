@@ -7,6 +7,7 @@ subtracting what was read at the start, so that what went wrong meanwhile stays 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import anyio.lowlevel
 import attrs
 
-from ....graph import Call, Fd, Fop, Gfid, Iatt, Loc, NewAttributes, Outcome, Translator, XattropKind, fan_out
+from ....graph import Call, Fd, Fop, Gfid, Iatt, Loc, NewAttributes, Outcome, Translator, XattropKind, fail, fan_out
 from .changelog import Kind, added, missed, taken_back, told
+from .known_children import NEVER_SYNCED
 from .locks import EntryLock, InodeLock, Lock, held
 from .reading import copies_of, look
 from .verdict import Copy, Direction, conflict, contents_of, direction, witnessed
@@ -67,6 +69,9 @@ class Healing:
         return Loc(self.gfid)
 
     def child(self, number: int) -> Translator:
+        """ENOTCONN: nothing is to be sent to it."""
+        if number in self.afr.laggards.fenced:
+            raise fail(errno.ENOTCONN, self.name(number))
         return self.afr.children[number]
 
     def name(self, number: int) -> str:
@@ -95,10 +100,7 @@ class Healing:
 
     def marked(self, kind: Kind) -> bool:
         """Has anybody something to say about this kind of change?"""
-        return any(
-            any(any(told(counters, kind)) for counters in (copy.record.dirty, *copy.record.pending))
-            for copy in self.copies.values()
-        )
+        return any(copy.record.tells(kind) for copy in self.copies.values())
 
     def direct(self, kind: Kind) -> Direction:
         found = direction(self.copies, kind, self.afr.quorum.majority)
@@ -135,9 +137,16 @@ class Healing:
 
     async def absolve(self, kind: Kind, good: Collection[int]) -> None:
         """Take back on the good copies what was read: blame of copies that are good now, and doubts. What a copy that
-        was healed now knows better than one that was not, it says from now on."""
-        for witness in sorted(good):
-            record = self.copies[witness].record
+        was healed now knows better than one that was not, it says from now on.
+
+        What was healed is on the disks before it is absolved, and that it is absolved before anything is written on the
+        strength of it: blame that a loss of power brings back would stand against newer blame, in split-brain.
+        """
+        records = {witness: self.copies[witness].record for witness in sorted(good)}
+        healed = {other for other in good for record in records.values() if record.pending[other][kind]}
+        if kind is not Kind.DATA:  # bytes are there already
+            await self._keep(healed)
+        for witness, record in records.items():
             said = {self.afr.keys.pending[other]: told(record.pending[other], kind) for other in good}
             said[self.afr.keys.dirty] = told(record.dirty, kind)
             values = {key: taken_back(counters) for key, counters in said.items() if any(counters)}
@@ -145,7 +154,30 @@ class Healing:
             values |= self.afr.keys.owed(bad, [kind])
             if values:
                 await self.add(witness, self.loc, values)
+        await self._keep(
+            {witness for witness in good if any(records[witness].pending[other][kind] for other in healed)}
+        )
         self.afr.doubted(self.gfid)
+
+    async def _keep(self, children: Collection[int]) -> None:
+        """Have on their disks what these copies hold, and say."""
+        if not self.afr.ensure_durability or not children:
+            return
+        iatt = self.copies[min(children)].iatt
+        outcomes: Mapping[int, Outcome[Any]]
+        if iatt.is_file:
+            outcomes = await self.on_each(children, Translator.fsync, self.call, Fd(self.gfid, os.O_RDWR), 0)
+        elif iatt.is_dir:
+            fd = Fd(self.gfid, is_dir=True)
+            await self.on_each(children, Translator.opendir, self.call, self.loc, fd)
+            outcomes = await self.on_each(children, Translator.fsyncdir, self.call, fd)
+            for number in children:
+                self.afr.children[number].release(fd)
+        else:
+            return
+        for outcome in outcomes.values():
+            if outcome.error is not None and outcome.errno not in NEVER_SYNCED:
+                raise outcome.error
 
     async def add(self, number: int, loc: Loc, values: Mapping[str, bytes]) -> None:
         """Add to the counters of an object on one child."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Mapping
+import stat
+from collections.abc import Collection, Mapping, Sequence
 
 import anyio.lowlevel
 
-from ....graph import Data, Fd, NewAttributes, Outcome, Translator, Written, fail
-from .changelog import Kind
-from .healing import Healing
+from ....graph import Call, Data, Fd, Gfid, Iatt, Loc, NewAttributes, Outcome, Translator, Written, Xdata, fail, fan_out
+from .changelog import Keys, Kind
+from .healing import Healing, SplitBrain
 from .verdict import best_file
 
 BLOCK_BYTES = 1024 * 1024
+PATH_MAX = 65536
 
 
 async def heal_data(healing: Healing) -> None:
@@ -69,6 +71,7 @@ async def heal_metadata(healing: Healing) -> None:
     found = healing.direct(Kind.METADATA)
     sources, sinks = set(found.sources), set(found.sinks)
     source = min(sources)
+    await _require_one_nature(healing)
     if healing.in_doubt(Kind.METADATA, sources):
         sinks |= sources - {source}
         sources = {source}
@@ -86,8 +89,29 @@ async def heal_metadata(healing: Healing) -> None:
         raise errors[0]
 
 
+async def _require_one_nature(healing: Healing) -> None:
+    """What an object is made with, no fop can change: a symlink's target, a device's number."""
+    iatts = [copy.iatt for copy in healing.copies.values()]
+    if len({device(iatt) for iatt in iatts}) > 1:
+        raise SplitBrain("the copies are different devices")
+    children = [healing.child(child) for child in healing.copies]
+    if iatts[0].is_symlink and await other_targets(healing.call, children, healing.gfid):
+        raise SplitBrain("the copies have different targets")
+
+
+def device(iatt: Iatt) -> int:
+    """Its number; 0 of anything else, whatever its file system says."""
+    return iatt.rdev if stat.S_ISBLK(iatt.mode) or stat.S_ISCHR(iatt.mode) else 0
+
+
+async def other_targets(call: Call, children: Sequence[Translator], gfid: Gfid) -> bool:
+    """Do the copies of a symlink lead to different places?"""
+    outcomes = await fan_out(children, Translator.readlink, call, Loc(gfid), PATH_MAX)
+    return len({outcome.reply.target for outcome in outcomes}) > 1
+
+
 async def _copy_attributes(healing: Healing, source: int, sink: int) -> None:
-    wanted, present = _own_xattrs(healing, source), _own_xattrs(healing, sink)
+    wanted, present = (own_xattrs(healing.afr.keys, healing.xattrs[each]) for each in (source, sink))
     child = healing.child(sink)
     for name in present.keys() - wanted.keys():
         await child.removexattr(healing.call, healing.loc, name)
@@ -104,13 +128,11 @@ async def _copy_attributes(healing: Healing, source: int, sink: int) -> None:
 BRICKS_OWN = ("trusted.gfid", "trusted.glusterfs.", "trusted.pgfid.", "glusterfs.", "link-count")
 
 
-def _own_xattrs(healing: Healing, child: int) -> Mapping[str, bytes]:
-    """The attributes to be alike: not the brick's own, nor this afr's changelog (another afr's are like any other)."""
+def own_xattrs(keys: Keys, xdata: Xdata) -> Mapping[str, bytes]:
+    """Of what a lookup tells of one copy, the attributes to be alike: not the brick's own, nor this afr's changelog
+    (another afr's are like any other)."""
     return {
         name: value
-        for name, value in healing.xattrs[child].items()
-        if isinstance(value, bytes)
-        and "." in name
-        and not name.startswith(BRICKS_OWN)
-        and not healing.afr.keys.owned(name)
+        for name, value in xdata.items()
+        if isinstance(value, bytes) and "." in name and not name.startswith(BRICKS_OWN) and not keys.owned(name)
     }

@@ -9,9 +9,10 @@ import attrs
 
 from ....graph import Gfid, Iatt
 from .changelog import Kind
-from .healing import Healing, NotNow, SplitBrain, list_directory
+from .healing import ABSENT, Healing, NotNow, SplitBrain, list_directory
 from .healing_places import Places
-from .verdict import conflict, heaviest, weight
+from .reading import look_for_moves, moved_copies
+from .verdict import Copy, conflict, standing
 
 PROBLEMS_TOLD = 5
 
@@ -81,20 +82,33 @@ class Names:
                 self.split.append(f"{_text(name)}: {error}")
 
     async def _decide(self, holding: dict[int, Iatt]) -> Decision:
-        """In doubt nothing is lost that a good copy has. But a name has one object, and an object that was renamed has
-        one place: more copies decide, among as many those with the first child."""
+        """The good copies decide; where they differ, see `standing`."""
         good = {child: iatt for child, iatt in holding.items() if child in self.sources}
         if not good:
             return Decision(None, self.sources)
         why = conflict(list(good.values()))
         if why and not self.doubt:
             raise SplitBrain(why)
-        here = heaviest(good)
-        iatt = good[min(here)]
-        elsewhere = {child for child in self.sources - good.keys() if await self.healing.has(child, iatt.gfid)}
-        if weight(elsewhere) > weight(here):
-            return Decision(None, frozenset(elsewhere))
-        return Decision(iatt, here)
+        if len(good) == len(self.sources) and not why:
+            return Decision(good[min(good)], self.sources)
+        copies = {gfid: await self._wherever(gfid) for gfid in {iatt.gfid for iatt in good.values()}}
+        gfid, by = standing(good, copies, self.sources, self.healing.afr.quorum.majority)
+        return Decision(None if gfid is None else good[min(by)], by)
+
+    async def _wherever(self, gfid: Gfid) -> dict[int, Copy]:
+        """An object's copies, here or at other places; without those that stand where they are known to be wrong."""
+        healing = self.healing
+        outcomes = await look_for_moves(healing.afr, healing.call, gfid)
+        for outcome in outcomes.values():
+            if outcome.error is not None and outcome.errno not in ABSENT:
+                raise outcome.error
+        copies = moved_copies(healing.afr.keys, outcomes)
+        strays = {child for child in copies if self._is_stray(child, gfid)}
+        return {child: copy for child, copy in copies.items() if child not in strays}
+
+    def _is_stray(self, child: int, gfid: Gfid) -> bool:
+        place = self.healing.strays.get((child, gfid))
+        return place is not None and place.parent != self.healing.gfid
 
     async def heal(self) -> None:
         """First room is made, then what is missing is put there."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from ....graph import ROOT_LOC, Call, Done, LookedUp, State, Translator, fail
+from ....graph import ROOT_GFID, ROOT_LOC, Call, Done, Fd, LookedUp, State, Translator, fail
 from .identities import ID_BYTES, Admission, Identity, admit
 from .suspects import SUSPECT_KEY
 
@@ -25,6 +25,8 @@ log = logging.getLogger("volgraph.afr")
 
 REFUSALS = (errno.EOPNOTSUPP, errno.EPERM, errno.EACCES, errno.EROFS)
 """Errors of a child that can never be known: the afr works without the check."""
+NEVER_SYNCED = (*REFUSALS, errno.EINVAL)
+"""Errors of fsyncdir by which a child says that it has nothing to sync."""
 RETRY_SECONDS = 3.0
 """Between two looks at children that are up and take no part."""
 QUIET_SECONDS = 10.0
@@ -80,8 +82,10 @@ class KnownChildren:
     def why_down(self) -> str:
         names = [child.name for child in self._afr.children]
         there = self.said.keys() | self._troubles.keys()
-        away = [name for child, name in enumerate(names) if child not in there]
+        away = [name for child, name in enumerate(names) if child not in there and child in self.heard]
+        silent = [name for child, name in enumerate(names) if child not in there and child not in self.heard]
         words = [f"{', '.join(away)} down"] if away else []
+        words += [f"no word yet from {', '.join(silent)}"] if silent else []
         words += [f"{name} is kept out: {reason}" for name, reason in self.reasons.items()]
         return f"{'first use needs every child' if self._admission.first_use else 'below quorum'}: {'; '.join(words)}"
 
@@ -113,14 +117,14 @@ class KnownChildren:
         self._closed = True
 
     def explain(self) -> None:
-        """Why this afr is down may have changed."""
-        if self._afr.state is State.DOWN:
+        """Why this afr is not up may have changed."""
+        if self._afr.state is not State.UP:
             self._afr.down_reason = self.why_down()
         self._afr.graph.node_changed()
 
     def ask(self, child: int) -> None:
-        """Look at the child's root, and decide anew."""
-        if self._closed:
+        """Look at the child's root, and decide anew; at that of a fenced one when its fence ends."""
+        if self._closed or child in self._afr.laggards.fenced:
             return
         turn = self._asked[child] = object()
         call = Call(pid=INTERNAL_PID, xdata={self.key: ID_BYTES * (len(self._afr.children) + 1)})
@@ -190,12 +194,30 @@ class KnownChildren:
     def _write(self, child: int, identity: Identity, flags: int) -> None:
         turn = self._writing = object()
 
-        def written(reply: object, error: OSError | None) -> None:
+        call, root = Call(pid=INTERNAL_PID), Fd(ROOT_GFID, is_dir=True)
+
+        def written(_: object, error: OSError | None) -> None:
+            if error is None:
+                self._wind(child, opened, Translator.opendir, call, ROOT_LOC, root)
+            else:
+                done(error)
+
+        def opened(_: object, error: OSError | None) -> None:
+            if error is None:
+                self._wind(child, synced, Translator.fsyncdir, call, root)
+            else:
+                done(error)
+
+        def synced(_: object, error: OSError | None) -> None:
+            self._afr.children[child].release(root)
+            done(None if error is not None and error.errno in NEVER_SYNCED else error)
+
+        def done(error: OSError | None) -> None:
             if self._writing is turn:
                 self._writing = None
                 self._written(child, identity, error)
 
-        call = Call(pid=INTERNAL_PID)
+        # One that a loss of power makes forget who it is would be kept out.
         self._wind(child, written, Translator.setxattr, call, ROOT_LOC, {self.key: identity.packed}, flags)
 
     def _written(self, child: int, identity: Identity, error: OSError | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -22,6 +23,7 @@ from ....graph import (
     Translator,
     fail,
 )
+from ...storage.lock_table import WITHDRAW_KEY
 from .verdict import combined_error
 
 if TYPE_CHECKING:
@@ -155,9 +157,14 @@ class FcntlLock:
 
 @attrs.define(eq=False)
 class Waiter:
-    """A caller whose lock is being taken on child after child. It gives up by unlocking what it has not got yet."""
+    """A caller whose lock is being taken on child after child. It gives up by unlocking what it has not got yet, or by
+    being cancelled."""
 
     gave_up: bool = False
+    waits_on: int | None = None
+    """The child that was asked to let it wait."""
+    holds: list[int] = attrs.field(factory=list)
+    """The children that have granted it, or may, once it is granted as a whole."""
 
 
 class Waiters:
@@ -167,11 +174,11 @@ class Waiters:
         self._waiters: dict[tuple[object, ...], list[Waiter]] = {}
 
     @contextmanager
-    def waiting(self, call: Call, lock: Lock, domain: str) -> Iterator[Waiter]:
-        key, waiter = _whose(call, lock, domain), Waiter()
+    def waiting(self, waiter: Waiter, call: Call, lock: Lock, domain: str) -> Iterator[None]:
+        key = _whose(call, lock, domain)
         self._waiters.setdefault(key, []).append(waiter)
         try:
-            yield waiter
+            yield
         finally:
             self._waiters[key].remove(waiter)
             if not self._waiters[key]:
@@ -198,36 +205,57 @@ async def hold(afr: ReplicaSet, call: Call, lock: Lock, domain: str, wait: bool)
     """Take a caller's lock on every child, or on none; the reply is the first child's.
 
     Everywhere at once; where somebody else holds it, EAGAIN, or, if the caller will `wait`, child after child in the
-    order that everybody keeps. ENOTCONN below quorum; ECANCELED when the caller has given up waiting.
+    order that everybody keeps. ENOTCONN below quorum; ECANCELED when the caller has given up waiting. Cancelled, it
+    leaves no lock behind: a task of the graph gives back what was granted, or still is.
     """
+    waiter = Waiter()
+    work = afr.tasks.start(_hold(afr, call, lock, domain, wait, waiter))
+    try:
+        return await work
+    except Exception:
+        raise
+    except BaseException:
+        waiter.gave_up = True
+        if waiter.waits_on is not None:
+            withdrawing = call.with_xdata({**(call.xdata or {}), WITHDRAW_KEY: 1})
+            lock.give(Answers(), afr.children[waiter.waits_on], withdrawing, domain)
+        if work.settled:
+            afr.tasks.start(_given(afr, _give(afr, waiter.holds, call, lock, domain)))
+        raise
+
+
+async def _hold(afr: ReplicaSet, call: Call, lock: Lock, domain: str, wait: bool, waiter: Waiter) -> Any:
     if not afr.quorum.met(afr.up):
         raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
     everyone = sorted(afr.up)
-    with afr.waiters.waiting(call, lock, domain) as waiter:
+    with afr.waiters.waiting(waiter, call, lock, domain):
         outcomes = await _take(afr, everyone, call, lock, domain, wait=False)
         busy = next((outcome.error for outcome in outcomes.values() if outcome.errno == errno.EAGAIN), None)
         if busy is not None:
-            await _give(afr, _granted(outcomes), call, lock, domain).all()
+            await _given(afr, _give(afr, _asked(afr, outcomes), call, lock, domain))
             if not wait:
                 raise busy
             outcomes = {}
             for child in everyone:
                 if not waiter.gave_up:
+                    waiter.waits_on = child
                     outcomes |= await _take(afr, [child], call, lock, domain, wait=True)
+                    waiter.waits_on = None
     granted = _granted(outcomes)
     if waiter.gave_up:
-        await _give(afr, granted, call, lock, domain).all()
+        await _given(afr, _give(afr, _asked(afr, outcomes), call, lock, domain))
         raise fail(errno.ECANCELED, afr.name)
     if not afr.quorum.met(granted):
-        await _give(afr, granted, call, lock, domain).all()
+        await _given(afr, _give(afr, _asked(afr, outcomes), call, lock, domain))
         raise combined_error([outcome for outcome in outcomes.values() if not outcome.ok])
+    waiter.holds = _asked(afr, outcomes)
     return outcomes[granted[0]].value
 
 
 async def give_back(afr: ReplicaSet, call: Call, lock: Lock, domain: str) -> Any:
     """Unlock wherever it may be held, and withdraw what waits. Fails only if no child had it."""
     afr.waiters.give_up(call, lock, domain)
-    outcomes = await _give(afr, sorted(afr.up), call, lock, domain).all()
+    outcomes = await _given(afr, _give(afr, sorted(afr.admitted | afr.laggards.fenced), call, lock, domain))
     for outcome in outcomes:
         if outcome.ok:
             return outcome.value
@@ -250,19 +278,25 @@ async def held(
     answers: Answers[Any] = Answers()
     try:
         for child in children:
+            if child in afr.laggards.fenced:
+                raise fail(errno.ENOTCONN, f"{afr.children[child].name} is fenced")
             answers = Answers()
             lock.take(answers, afr.children[child], call, domain, wait)
+            withdraw = partial(lock.give, Answers(), afr.children[child], call, domain) if wait else None
+            # Who waits for a lock may be right in it; but not for ever while others wait for those that it holds.
+            before = afr.up - {child} if asked or not wait else ()
             asked.append(child)
-            (outcome,) = await answers.all()
+            (outcome,) = await afr.laggards.outcomes(answers, afr.up, before, withdraw)
             if outcome.error is not None:
-                asked.remove(child)
+                if child not in afr.laggards.fenced:
+                    asked.remove(child)
                 raise outcome.error
         yield
     finally:
         unlocked = _give(afr, asked, call, lock, domain)
         if not answers.complete:
             afr.tasks.start(_give_once_granted(afr, asked[-1], answers, call, lock, domain))
-        await unlocked.all()
+        await _given(afr, unlocked)
 
 
 async def _give_once_granted(
@@ -271,7 +305,7 @@ async def _give_once_granted(
     """For a brick that does not let a waiting request be withdrawn."""
     (outcome,) = await answers.all()
     if outcome.ok:
-        await _give(afr, [child], call, lock, domain).all()
+        await _given(afr, _give(afr, [child], call, lock, domain))
 
 
 # --- both ------------------------------------------------------------------------------------------------------------
@@ -281,18 +315,34 @@ def _granted(outcomes: dict[int, Outcome[Any]]) -> list[int]:
     return [child for child, outcome in outcomes.items() if outcome.ok]
 
 
+def _asked(afr: ReplicaSet, outcomes: dict[int, Outcome[Any]]) -> list[int]:
+    """Those that have granted the lock, or may when they answer."""
+    return [child for child, outcome in outcomes.items() if outcome.ok or child in afr.laggards.fenced]
+
+
 async def _take(
     afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str, wait: bool
 ) -> dict[int, Outcome[Any]]:
     answers: Answers[Any] = Answers()
-    for child in children:
+    for child in sorted(set(children) - afr.laggards.fenced):
         lock.take(answers, afr.children[child], call, domain, wait)
-    return {afr.index[outcome.child]: outcome for outcome in await answers.all()}
+    # Whoever waits for a lock is not late: it is waited for until the child is fenced for something else.
+    outcomes = await afr.laggards.outcomes(answers, frozenset(afr.up), (), _nothing if wait else None)
+    return {afr.index[outcome.child]: outcome for outcome in outcomes}
+
+
+def _nothing() -> None:
+    """The request is not withdrawn."""
 
 
 def _give(afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str) -> Answers[Any]:
     """The unlocks, on their way."""
     answers: Answers[Any] = Answers()
     for child in children:
-        lock.give(answers, afr.children[child], call, domain)
+        afr.laggards.give(answers, child, lock, call, domain)
     return answers
+
+
+async def _given(afr: ReplicaSet, unlocks: Answers[Any]) -> list[Outcome[Any]]:
+    """What came of them."""
+    return await afr.laggards.outcomes(unlocks, frozenset(afr.up))

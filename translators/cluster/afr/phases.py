@@ -6,12 +6,12 @@ own. So the same code is run, simulated, and swept through every schedule of fai
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 import attrs
 
-from ....graph import Answers, Outcome, Translator
+from ....graph import Answers, Coming, Outcome, Translator
 from ....graph.tasks import Tasks
 
 Outcomes = dict[int, Outcome[Any]]
@@ -21,12 +21,18 @@ Outcomes = dict[int, Outcome[Any]]
 @attrs.define
 class Phase:
     """One step: `send` starts a fop on some children without awaiting, `take` judges the answers and says what next.
-    `withdraw` is for a step that may take for ever: it asks for an answer now."""
+    `withdraw` is for a step that may take for ever: it asks for an answer now. `before` are children that have taken
+    the same step already."""
 
     name: str
     send: Callable[[], Answers[Any]]
     take: Callable[[Outcomes], Phase | None]
     withdraw: Callable[[], object] | None = None
+    before: Collection[int] = ()
+
+
+Wait = Callable[[Answers[Any], Phase], Awaitable[list[Outcome[Any]]]]
+"""Waits for the outcomes of a phase; whoever is not waited for has failed."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -39,15 +45,32 @@ class Steps:
 
     index: dict[Translator, int]
     tasks: Tasks
+    wait: Wait | None = None
+    """None: until all have answered."""
     phase: Phase | None = None
     abandoned: bool = False
     """Nobody waits for the result any more: what has not been changed yet need not be."""
+    rest: Coming[None] | None = None
+    """What a caller that was cancelled has left to the graph's task group."""
     _answers: Answers[Any] | None = None
     _bug: Exception | None = None
 
     async def run(self, first: Phase | None) -> None:
         """Go through the phases. What a child raises that is no OSError surfaces at the end, after the last phase."""
         self.phase = first
+        await self._run()
+
+    def start(self, first: Phase | None) -> None:
+        """Go through the phases with nobody waiting; in a task only if a child does not answer at once."""
+        self.phase = first
+        while self.phase is not None:
+            self._answers = self.phase.send()
+            if not (self._answers.complete and self._answers.harmless):
+                self.tasks.start(self._run())
+                return
+            self._take(self._answers.outcomes)
+
+    async def _run(self) -> None:
         try:
             await self._proceed()
         except Exception:
@@ -56,10 +79,17 @@ class Steps:
             self.abandoned = True
             if self.phase is not None and self.phase.withdraw is not None:
                 self.phase.withdraw()
-            self.tasks.start(self._proceed())
+            self.rest = self.tasks.start(self._proceed())
             raise
         if self._bug is not None:
             raise self._bug
+
+    def when_over(self, callback: Callable[[], None]) -> None:
+        """After `run`: call back once the rest is done, too; at once if there is none."""
+        if self.rest is None:
+            callback()
+        else:
+            self.rest.when_settled(callback)
 
     async def _proceed(self) -> None:
         """Called again after a cancellation, it goes on where it stood."""
@@ -67,8 +97,12 @@ class Steps:
             if self._answers is None:
                 self._answers = self.phase.send()
             try:
-                outcomes = await self._answers.all()
+                outcomes = await (self._answers.all() if self.wait is None else self.wait(self._answers, self.phase))
             except Exception as bug:  # of a child: it failed, and what was begun is ended all the same
                 self._bug, outcomes = self._bug or bug, self._answers.outcomes
-            self._answers = None
-            self.phase = self.phase.take({self.index[outcome.child]: outcome for outcome in outcomes})
+            self._take(outcomes)
+
+    def _take(self, outcomes: Sequence[Outcome[Any]]) -> None:
+        assert self.phase is not None
+        self._answers = None
+        self.phase = self.phase.take({self.index[outcome.child]: outcome for outcome in outcomes})

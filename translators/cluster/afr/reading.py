@@ -10,6 +10,7 @@ import attrs
 
 from ....graph import (
     NULL_GFID,
+    ROOT_GFID,
     Call,
     Fd,
     Gfid,
@@ -19,12 +20,12 @@ from ....graph import (
     Translator,
     Xdata,
     fail,
-    fan_out,
+    wind,
 )
 from .changelog import NONE, ONE_CHANGE, Keys, Record
 from .locks import EntryLock, held
 from .suspects import Suspects
-from .verdict import Copy, combined_error, conflict, heaviest, readable, weight
+from .verdict import Copy, combined_error, conflict, readable, standing
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -78,14 +79,29 @@ class Inspection:
 async def look(afr: ReplicaSet, call: Call, loc: Loc, asked: Xdata | None = None) -> dict[int, Outcome[LookedUp]]:
     """Look an object up on every child that is up, with its changelog. Outcomes by child index."""
     asking = call.with_xdata({**(asked or {}), **afr.keys.asked})
-    children = [afr.children[child] for child in sorted(afr.up)]
-    return {afr.index[outcome.child]: outcome for outcome in await fan_out(children, Translator.lookup, asking, loc)}
+    answers = wind(afr.children_up(), Translator.lookup, asking, loc)
+    outcomes = await afr.laggards.outcomes(answers, afr.known_readable(loc.gfid) or frozenset(afr.up))
+    return {afr.index[outcome.child]: outcome for outcome in outcomes}
 
 
 def copies_of(keys: Keys, outcomes: dict[int, Outcome[LookedUp]]) -> dict[int, Copy]:
     """The copies among the answers."""
     return {
         child: Copy(outcome.value.iatt, Record.read(keys, outcome.value.xdata))
+        for child, outcome in outcomes.items()
+        if outcome.value is not None
+    }
+
+
+async def look_for_moves(afr: ReplicaSet, call: Call, gfid: Gfid) -> dict[int, Outcome[LookedUp]]:
+    """Look an object up wherever it stands, with what is said of its moves."""
+    return await look(afr, call, Loc(gfid), afr.keys.asked_moves)
+
+
+def moved_copies(keys: Keys, outcomes: dict[int, Outcome[LookedUp]]) -> dict[int, Copy]:
+    """The copies among the answers, with what they say of the object's moves."""
+    return {
+        child: Copy(outcome.value.iatt, Record.of_moves(keys, outcome.value.xdata))
         for child, outcome in outcomes.items()
         if outcome.value is not None
     }
@@ -120,6 +136,7 @@ async def inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> Inspection:
         outcomes = await look(afr, call, Loc(gfid))
         if not afr.quorum.met({child for child, outcome in outcomes.items() if outcome.errno != errno.ENOTCONN}):
             raise fail(errno.ENOTCONN, f"{afr.name}: too few children answer")
+        _require_quorum(afr, outcomes)
         copies = copies_of(afr.keys, outcomes)
         if not copies:
             error = combined_error(list(outcomes.values()))
@@ -130,28 +147,40 @@ async def inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> Inspection:
     return inspection
 
 
+def _require_quorum(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]]) -> None:
+    """Have enough children told what they have? One with a sick disk may be the only one that knows who missed
+    something."""
+    if not afr.quorum.met({child for child, outcome in outcomes.items() if outcome.ok or outcome.errno in ABSENT}):
+        raise combined_error([outcome for outcome in outcomes.values() if outcome.errno not in ABSENT])
+
+
+ABSENT = (errno.ENOENT, errno.ESTALE)
 ABOUT_THE_REQUEST = frozenset(
     (errno.ENODATA, errno.EINVAL, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENXIO, errno.EOPNOTSUPP)
 )
 """Errors that a good copy gives as its answer: another copy would say the same."""
 
 
-async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, wind: Callable[[Translator], Awaitable[R]]) -> R:
+async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, ask: Callable[[Translator], Awaitable[R]]) -> R:
     """Wind a reading fop to one readable child, and to the next where that one fails."""
-    first = afr.choose(afr.known_readable(target.gfid) or await readable_for(afr, call, target), target.gfid)
+    good = afr.known_readable(target.gfid) or await readable_for(afr, call, target)
+    first = afr.choose(good, target.gfid)
     under_way = afr.choice.under_way
     under_way[first] += 1
     try:
-        return await wind(afr.children[first])
+        if afr.laggard_timeout:
+            return await afr.laggards.one(first, ask, good - {first})
+        return await ask(afr.children[first])
     except OSError as error:
         if error.errno in ABOUT_THE_REQUEST:
             raise
         last = error
     finally:
         under_way[first] -= 1
-    for child in sorted(await readable_for(afr, call, target, fresh=True) - {first}):
+    others = sorted(await readable_for(afr, call, target, fresh=True) - {first})
+    for place, child in enumerate(others):
         try:
-            return await wind(afr.children[child])
+            return await afr.laggards.one(child, ask, others[place + 1 :])
         except OSError as error:
             last = error
     raise last
@@ -159,14 +188,21 @@ async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, wind: Callable[[Tr
 
 async def readable_for(afr: ReplicaSet, call: Call, target: Loc | Fd, fresh: bool = False) -> frozenset[int]:
     """The readable copies of an object. A file that was unlinked while open can only be found through its fd: then
-    what was known when it still had a name counts."""
+    what was known when it still had a name counts, and what was missed since. The fd keeps that from being forgotten.
+
+    ENOTCONN: those that are known to be good are away; EIO: there is none.
+    """
     try:
         return await readable_copies(afr, call, target.gfid, fresh)
     except OSError as error:
-        if isinstance(target, Loc) or error.errno not in (errno.ENOENT, errno.ESTALE):
+        state = afr.inodes.known(target.gfid)
+        if isinstance(target, Loc) or error.errno not in ABSENT or state is None:
             raise
-    state = afr.inodes.known(target.gfid)
-    return (frozenset(afr.up) & state.readable if state is not None else frozenset()) or frozenset(afr.up)
+    if not state.readable:
+        _none_is_good(afr, target.gfid)
+    if not state.readable & afr.up:
+        raise fail(errno.ENOTCONN, f"{afr.name}: no good copy of {target.gfid.text} is up")
+    return state.readable & afr.up
 
 
 # --- lookup ------------------------------------------------------------------------------------------------------
@@ -182,6 +218,7 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     outcomes = await look(afr, call, loc, asked)
     if any(outcome.errno == errno.ENODATA for outcome in outcomes.values()):
         outcomes = await _give_gfid(afr, call, loc, asked)
+    _require_quorum(afr, outcomes)
     votes = {child: outcomes[child] for child in voters if child in outcomes}
     if loc.named and _disagree(votes):
         votes = await _settled(afr, call, loc, outcomes)
@@ -222,11 +259,14 @@ async def _settled(
     found = {child: outcome.value.iatt for child, outcome in votes.items() if outcome.value is not None}
     if not parent.changing or not found or not _disagree(votes):
         return votes
-    here = heaviest(found)
-    by_gfid = await look(afr, call, Loc(found[min(here)].gfid))
-    elsewhere = {child for child in votes.keys() - found.keys() if child in by_gfid and by_gfid[child].ok}
-    counted = elsewhere if weight(elsewhere) > weight(here) else here
-    return {child: votes[child] for child in counted}
+    copies = {
+        gfid: moved_copies(afr.keys, await look_for_moves(afr, call, gfid))
+        for gfid in {iatt.gfid for iatt in found.values()}
+    }
+    gfid, by = standing(found, copies, votes.keys(), afr.quorum.majority)
+    if gfid is None:
+        raise fail(errno.ENOENT, loc.name)
+    return {child: votes[child] for child in by}
 
 
 def _absent(afr: ReplicaSet, votes: dict[int, Outcome[LookedUp]]) -> OSError:
@@ -254,7 +294,8 @@ async def _give_gfid(afr: ReplicaSet, call: Call, loc: Loc, asked: dict[str, obj
 def _answer(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]], good: Collection[int], gfid: Gfid) -> LookedUp:
     """The reply of the child that is read from, without the keys that are this afr's own business."""
     reply = outcomes[afr.choose(good, gfid)].reply
-    return LookedUp(reply.iatt, reply.postparent, without_own(afr.keys, reply.xdata))
+    xdata = without_own(afr.keys, reply.xdata)
+    return LookedUp(reply.iatt, reply.postparent, afr.suspects.shown(xdata) if gfid == ROOT_GFID else xdata)
 
 
 def without_own(keys: Keys, values: Xdata | None) -> Xdata | None:

@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
@@ -40,7 +41,10 @@ from .changelog import Keys, Kind
 from .choice import ReadChoice
 from .eager import Span, Streams
 from .known_children import KnownChildren
+from .laggards import Laggards
 from .locks import EntryLock, InodeLock, Lock, Waiters
+from .open_fds import Missing, usable
+from .openings import Openings
 from .phases import Steps
 from .report import HealReport
 from .settings import AfrSettings
@@ -53,14 +57,6 @@ P = ParamSpec("P")
 T = TypeVar("T", Loc, Fd)
 
 
-@attrs.define
-class OpenFd:
-    """The slot of an fd: the flags it was opened with, and of a directory the child that a listing has begun on."""
-
-    flags: int
-    serving: int | None = None
-
-
 MAKERS = (Translator.create, Translator.mknod, Translator.mkdir, Translator.symlink)
 
 
@@ -70,6 +66,8 @@ class ReplicaSet(AfrSettings):
 
     up: set[int] = attrs.field(init=False, factory=set, repr=False)
     """The children that are up, and known to be this afr's, by index."""
+    admitted: frozenset[int] = attrs.field(init=False, default=frozenset(), repr=False)
+    """The same, and those that are fenced."""
     generation: int = attrs.field(init=False, default=0, repr=False)
     """Counts the comings and goings of children: what is known of copies is valid for one generation."""
     moment: int = attrs.field(init=False, default=0, repr=False)
@@ -80,12 +78,14 @@ class ReplicaSet(AfrSettings):
     quorum: Quorum = attrs.field(init=False, repr=False)
     inodes: Inodes[reading.InodeState] = attrs.field(init=False, factory=lambda: Inodes(reading.InodeState), repr=False)
     under_way: set[Transaction] = attrs.field(init=False, factory=set, repr=False)
-    """Transactions of one change each."""
+    """Transactions of one change each, until their last step is done."""
     choice: ReadChoice = attrs.field(init=False, repr=False)
     streams: Streams = attrs.field(init=False, repr=False)
     crawler: crawl.Crawler = attrs.field(init=False, repr=False)
     known: KnownChildren = attrs.field(init=False, repr=False)
     suspects: Suspects = attrs.field(init=False, repr=False)
+    openings: Openings = attrs.field(init=False, repr=False)
+    laggards: Laggards = attrs.field(init=False, repr=False)
     _owners: Iterator[int] = attrs.field(init=False, factory=lambda: itertools.count(1), repr=False)
     _owner_salt: bytes = attrs.field(init=False, default=b"", repr=False)
 
@@ -97,6 +97,8 @@ class ReplicaSet(AfrSettings):
         self.crawler = crawl.Crawler(self)
         self.known = KnownChildren(self)
         self.suspects = Suspects(self)
+        self.openings = Openings(self)
+        self.laggards = Laggards(self)
 
     async def start(self) -> None:
         nested = [node.name for node in children_first(self) if isinstance(node, ReplicaSet) and node is not self]
@@ -116,6 +118,7 @@ class ReplicaSet(AfrSettings):
         if child is None or not event.rises:
             if isinstance(event, ParentDown):
                 self.known.close()
+                self.laggards.close()
                 self.streams.close_all()
             super().notify(event)
             return
@@ -124,7 +127,9 @@ class ReplicaSet(AfrSettings):
             return
         if isinstance(event, ChildUp):
             self.known.came(child)
+            self.laggards.back(child)
         elif isinstance(event, ChildDown):
+            self.laggards.cut(child)
             self.known.went(child)
         elif isinstance(event, ChildChanged):
             self.generation += 1
@@ -144,12 +149,13 @@ class ReplicaSet(AfrSettings):
         return self.known.settled
 
     def settle(self, admitted: Collection[int], better: bool) -> None:
-        """These children take part from now on. `better`: somebody came, or knows more than before."""
-        suspect = self.suspects.everywhere
-        for child in range(len(self.children)):
-            if (child in admitted) != (child in self.up):
-                self._turn(child, child in admitted)
-        self._tell(better or self.suspects.everywhere != suspect)
+        """These children take part from now on, but for those that are fenced. `better`: somebody came, or knows more
+        than before."""
+        suspect = self.suspects.decisive
+        self.admitted = frozenset(admitted)
+        for child in sorted((self.admitted - self.laggards.fenced) ^ self.up):
+            self._turn(child, child not in self.up)
+        self._tell(better or self.suspects.decisive != suspect)
 
     def _turn(self, child: int, up: bool) -> None:
         self.generation += 1
@@ -217,19 +223,10 @@ class ReplicaSet(AfrSettings):
 
     @property
     def health(self) -> str:
-        """For people: `up` or `down`, and behind commas which children are kept out, and why."""
-        return ", ".join([self.state.value, *(f"{name} kept out: {why}" for name, why in self.known.reasons.items())])
-
-    @property
-    def below_another(self) -> bool:
-        """Is there an afr above this one?"""
-        above = list(self.parents)
-        while above:
-            node = above.pop()
-            if isinstance(node, ReplicaSet):
-                return True
-            above += node.parents
-        return False
+        """For people: `up` or `down`, and behind commas which children are kept out or fenced, and why."""
+        out = {name: f"kept out: {why}" for name, why in self.known.reasons.items()}
+        out |= {self.children[child].name: "fenced: it owes an answer" for child in self.laggards.fenced}
+        return ", ".join([self.state.value, *(f"{name} {why}" for name, why in out.items())])
 
     # --- healing -----------------------------------------------------------------------------------------------------
 
@@ -281,6 +278,8 @@ class ReplicaSet(AfrSettings):
     ) -> R:
         """The contents of one file, on all copies. EIO if no copy is known to be good."""
         there = await self.object_at(call, target)
+        if isinstance(there, Fd):
+            await usable(self, there, os.O_WRONLY)
         done: Change[R] = await self.streams.change(call, there, span, _winding(fop, there, *args))
         return done.reply
 
@@ -321,9 +320,11 @@ class ReplicaSet(AfrSettings):
     def made(self, done: Change[Made]) -> Made:
         """What is known of a new object's copies; of one that create has found, who knows."""
         state = self.inodes[done.reply.iatt.gfid]
-        if done.reply.iatt.gfid == done.call.asked("gfid-req") and state.changed_at <= done.transaction.began:
-            state.generation, state.readable = self.generation, frozenset(done.replies)
+        if done.made_anew and state.changed_at <= done.transaction.began:
+            state.generation, state.readable = self.generation, done.done_on
         else:
+            if state.generation == reading.UNKNOWN and not state.readable:
+                state.readable = done.done_on  # until the copies are asked; should it lose its name first, for good
             state.generation = reading.UNKNOWN
         return done.reply
 
@@ -343,14 +344,14 @@ class ReplicaSet(AfrSettings):
         try:
             await transaction.steps.run(transaction.begin(lambda: change.operate(transaction.end)))
         finally:
-            self.under_way.discard(transaction)
+            transaction.steps.when_over(partial(self.under_way.discard, transaction))
         error = change.error or transaction.error
         if error is not None:
             raise error
         return change
 
-    def steps(self) -> Steps:
-        return Steps(self.index, self.tasks)
+    def steps(self, transaction: Transaction) -> Steps:
+        return Steps(self.index, self.tasks, self.laggards.patience(transaction))
 
     async def good_copies(self, call: Call, gfid: Gfid) -> frozenset[int]:
         """The copies whose word counts: as this client knows, or (strict reads) as a quorum holds for certain."""
@@ -363,15 +364,13 @@ class ReplicaSet(AfrSettings):
 
     # --- open files --------------------------------------------------------------------------------------------------
 
-    async def opening(self, fd: Fd, flags: int, work: Awaitable[R]) -> R:
-        """What opens `fd`. Where it fails, or nobody waits for it any more, the fd is open nowhere."""
-        try:
-            reply = await work
-        except BaseException:
-            self.release(fd)
-            raise
-        fd.slots[self] = OpenFd(flags)
-        return reply
+    async def opening(self, fd: Fd, flags: int, work: Awaitable[tuple[R, Missing]]) -> R:
+        """What opens `fd`, and tells where it did not."""
+        return await self.openings.opening(fd, flags, work)
+
+    def release(self, fd: Fd) -> None:
+        super().release(fd)
+        self.openings.released(fd)
 
     def opened(self, outcomes: Sequence[Outcome[Acknowledged]], good: Collection[int]) -> Acknowledged:
         """Open on a quorum, and on a good copy. Where it is not open, a child acts on the gfid."""
@@ -379,16 +378,6 @@ class ReplicaSet(AfrSettings):
         if not self.quorum.met(opened) or not opened.keys() & good:
             raise combined_error(outcomes)
         return Acknowledged()
-
-    def flags_of(self, fd: Fd) -> int:
-        """How the fd was opened here; one that was not may do everything."""
-        slot: OpenFd | None = fd.slots.get(self)
-        return os.O_RDWR if slot is None else slot.flags
-
-    def refuse_unless_open_for(self, fd: Fd, access: int) -> None:
-        """EBADF. Not left to the children: where an fd is not open, a child takes it for one that may do everything."""
-        if self.flags_of(fd) & os.O_ACCMODE not in (access, os.O_RDWR):
-            raise fail(errno.EBADF, fd.gfid)
 
     def quorum_reply(self, outcomes: Sequence[Outcome[R]]) -> R:
         replies = {self.index[o.child]: o.value for o in outcomes if o.value is not None}

@@ -52,6 +52,13 @@ class AfrSettings(Translator):
     ensure_durability: bool = option(
         kinds.boolean, default=True, help="what was overwritten is fsynced before the marks that guard it are cleared"
     )
+    laggard_timeout: float = option(
+        kinds.duration(low=0),
+        default=0.0,
+        help="how long a child may lag behind a quorum that has answered, 0: for ever. Then the caller gets its answer,"
+        " and the child is blamed for what it missed, and fenced until it has answered too or its connection is cut."
+        " All clients of a volume should have it, and an afr above another a longer one",
+    )
     self_heal_daemon: bool = option(kinds.boolean, default=True, help="heal when a child comes back")
     pending_names: tuple[str, ...] = option(
         kinds.words(),

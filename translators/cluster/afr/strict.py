@@ -4,6 +4,7 @@ The usual rule reads any copy that nobody blames, and remembers for a while who 
 that another client has left behind a moment ago; and a write that failed may be seen, vanish, and be seen again. With
 `strict-reads` each read first asks all children, and answers only what a quorum holds for certain. What is in the midst
 of a change is waited for; what a failed change has left is healed before it is read; what can be neither is EIO.
+A file that has lost its last name cannot be looked up, only used by whoever has it open: there the usual rule is kept.
 """
 
 from __future__ import annotations
@@ -23,19 +24,29 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, wind: Callable[[Translator], Awaitable[R]]) -> R:
+async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, ask: Callable[[Translator], Awaitable[R]]) -> R:
     """Wind a reading fop to a copy that is certain to be good, and to the next where that one fails."""
-    good = await certain_copies(afr, call, target.gfid)
+    good = await _certain_for(afr, call, target)
     first = afr.choose(good, target.gfid)
     last = fail(errno.EIO, target.gfid)
-    for child in (first, *sorted(good - {first})):
+    order = (first, *sorted(good - {first}))
+    for place, child in enumerate(order):
         try:
-            return await wind(afr.children[child])
+            return await afr.laggards.one(child, ask, order[place + 1 :])
         except OSError as error:
             if error.errno in reading.ABOUT_THE_REQUEST:
                 raise
             last = error
     raise last
+
+
+async def _certain_for(afr: ReplicaSet, call: Call, target: Loc | Fd) -> frozenset[int]:
+    try:
+        return await certain_copies(afr, call, target.gfid)
+    except OSError as error:
+        if isinstance(target, Loc) or error.errno not in reading.ABSENT:
+            raise
+    return await reading.readable_for(afr, call, target)
 
 
 async def certain_copies(afr: ReplicaSet, call: Call, gfid: Gfid) -> frozenset[int]:

@@ -2,7 +2,8 @@
 
 Such a brick says so when its root is looked up. While another child is above suspicion it is neither read nor healed
 from. A full heal compares nothing and copies everything to it, from that sibling; then the brick is told that it is
-trusted again. Where all that are up are suspect, the marks alone decide.
+trusted again. Where all that are up are suspect, the marks alone decide; and the full heal marks first what the copies
+differ in. Where suspects were enough to acknowledge something, the afr is suspect for one above it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from ....graph import ROOT_LOC, Acknowledged, Call, Translator, fail, fan_out
+from ....graph import ROOT_LOC, Acknowledged, Call, Translator, Xdata, fail, fan_out
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -50,9 +51,19 @@ class Suspects:
         self._owed.discard(child)
 
     @property
-    def everywhere(self) -> bool:
-        """All that are up are suspect: then so is this afr, for one above it."""
-        return self._afr.up <= self.children
+    def decisive(self) -> bool:
+        """May something have been acknowledged on suspects, and on children that are away, alone? What they have lost
+        nobody here can know: then this afr is suspect itself, for one above it."""
+        afr = self._afr
+        above_suspicion = afr.up - self.children
+        return bool(self.children) and afr.quorum.met(set(range(len(afr.children))) - above_suspicion)
+
+    def shown(self, xdata: Xdata | None) -> Xdata | None:
+        """What a lookup of the root tells an afr above: its answer is that of one child."""
+        if self.decisive == (SUSPECT_KEY in (xdata or {})):
+            return xdata
+        rest = {name: value for name, value in (xdata or {}).items() if name != SUSPECT_KEY}
+        return {**rest, SUSPECT_KEY: 1} if self.decisive else rest
 
     def beside(self, copies: Collection[int]) -> frozenset[int]:
         """Those of some good copies that are above suspicion; if there is none, all of them."""
@@ -61,26 +72,31 @@ class Suspects:
     # --- the end of a suspicion --------------------------------------------------------------------------------------
 
     async def owe_everything(self) -> None:
-        """Before a full heal: what suspects have, nobody relies on. ENOTCONN and the like from the siblings."""
+        """Before a full heal: what suspects have, nobody relies on; where all are suspect, what they differ in is in
+        doubt. ENOTCONN and the like from those that are asked."""
         from .accepting import owe_everything
+        from .outage import doubt_what_differs
 
         await self._ask_again()
         afr = self._afr
         witnesses = afr.up - self.children
-        if not witnesses or len(afr.up) < len(afr.children):
+        if len(afr.up) < len(afr.children):
+            return
+        if not witnesses:
+            await doubt_what_differs(afr)
             return
         for child in sorted(self.children - self._owed):
             await owe_everything(afr, child, witnesses)
             self._owed.add(child)
 
     async def healed(self) -> None:
-        """After a full heal that has left nothing: the suspects are told that they are trusted. Where none was above
-        suspicion it is an afr above this one that knows better, if there is one."""
+        """After a full heal that has left nothing: the suspects are told that they are trusted. Where too few were
+        above suspicion it is an afr above this one that knows better, if there is one."""
         afr = self._afr
-        if len(afr.up) < len(afr.children):
+        if len(afr.up) < len(afr.children) or (self.decisive and _below_another(afr)):
             return
-        alone = len(self.children) == len(afr.children) and not afr.below_another
-        for child in sorted(self.children if alone else self.children & self._owed):
+        everywhere = len(self.children) == len(afr.children)
+        for child in sorted(self.children if everywhere else self.children & self._owed):
             try:
                 await self._trust(child)
             except OSError as error:
@@ -107,3 +123,16 @@ class Suspects:
         for outcome in await fan_out(children, Translator.lookup, self._afr.crawler.call(), ROOT_LOC):
             if outcome.value is not None:
                 self.told(self._afr.index[outcome.child], bool((outcome.value.xdata or {}).get(SUSPECT_KEY)))
+
+
+def _below_another(afr: ReplicaSet) -> bool:
+    """Is there an afr above this one?"""
+    from .replica_set import ReplicaSet
+
+    above = list(afr.parents)
+    while above:
+        node = above.pop()
+        if isinstance(node, ReplicaSet):
+            return True
+        above += node.parents
+    return False

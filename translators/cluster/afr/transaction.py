@@ -48,9 +48,9 @@ class Transaction:
     """As the afr counts moments."""
     live: set[int] = attrs.field(init=False)
     """Those that take part still: nothing has failed on them."""
-    clean: set[int] = attrs.field(init=False)
+    clean: frozenset[int] = attrs.field(init=False)
     """Those whose copies are good, as to this kind of change."""
-    sound: set[int] = attrs.field(init=False)
+    sound: frozenset[int] = attrs.field(init=False)
     """Those that nobody blames for anything: what they tell of attributes is true."""
     missed: frozenset[int] = attrs.field(init=False, default=frozenset())
     """Those that missed a change that happened."""
@@ -60,27 +60,39 @@ class Transaction:
     """The pre-op was done, or begun: the post-op has to take it back."""
     doubtful: bool = attrs.field(init=False, default=False)
     """A change ended in the dark: the marks of the pre-op stay, until a heal has looked."""
+    moved: Loc | None = attrs.field(init=False, default=None)
+    """The object of which it was said that some copies missed that it went from one of the directories to another."""
     unstable: bool = attrs.field(init=False, default=False)
     """Bytes were overwritten that no copy has been told to keep on disk."""
+    unsaved: OSError | None = attrs.field(init=False, default=None)
+    """Why what was written is on no disk, for all that anybody knows."""
     error: OSError | None = attrs.field(init=False, default=None)
     """Why it could not begin, or what kept the post-op from being on record."""
     failures: list[Outcome[Any]] = attrs.field(init=False, factory=list)
     granted: list[tuple[Lock, int]] = attrs.field(init=False, factory=list)
+    _asked: Call | None = attrs.field(init=False, default=None)
+    _owned: Call = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.call = Call(lk_owner=self.afr.new_lock_owner(), attributes=False)
-        self.steps = self.afr.steps()
+        self.steps = self.afr.steps(self)
         self.began = self.afr.moment
         self.live = set(self.afr.up)
         good = self.afr.suspects.beside(self.live)
         for gfid in self.gfids:  # the children that say so now may be out of reach
             good &= self.afr.known_readable(gfid) or good
-        self.clean, self.sound = set(good), set(good)
+        self.clean = self.sound = frozenset(good)
         self.locks = sorted(self.locks, key=lambda lock: lock.order)
 
     @property
     def gfids(self) -> list[Gfid]:
         return [target.gfid for target in self.marked]
+
+    def owned(self, call: Call) -> Call:
+        """The same call, made by this transaction as a lock owner. Most changes of a file are asked by one caller."""
+        if call is not self._asked:
+            self._asked, self._owned = call, call.owned_by(self.call.lk_owner, call.xdata)
+        return self._owned
 
     # --- lock: everywhere at once; if somebody else holds one, give all back and wait for one after the other --------
 
@@ -96,9 +108,12 @@ class Transaction:
         lock = self.locks[number]
 
         def take(outcomes: Outcomes) -> Phase | None:
-            self.granted += [(lock, child) for child, outcome in outcomes.items() if outcome.ok]
-            if any(outcome.errno == errno.EAGAIN for outcome in outcomes.values()):
-                waiting = [(lock, child) for lock in self.locks for child in sorted(self.live)]
+            self.granted += [(lock, child) for child, outcome in outcomes.items() if self._may_hold(child, outcome)]
+            busy = {child for child, outcome in outcomes.items() if outcome.errno == errno.EAGAIN}
+            if busy:
+                free = {child for child, outcome in outcomes.items() if outcome.ok}
+                everything = [(each, child) for each in self.locks for child in sorted(self.live)]
+                waiting = [(*wait, free if wait[0] is lock and wait[1] in busy else set()) for wait in everything]
                 return self._unlock(then=lambda: self._wait_for_locks(waiting, then))
             self._drop(outcomes)
             return self._try_lock(number + 1, then)
@@ -107,22 +122,28 @@ class Transaction:
             "lock", self.live, lambda to, child: lock.take(to, child, self.call, self.domain, False), take
         )
 
-    def _wait_for_locks(self, waiting: Sequence[tuple[Lock, int]], then: Then) -> Phase | None:
-        """One lock on one child at a time, in an order that everybody keeps: so nobody waits in a circle."""
-        waiting = [(lock, child) for lock, child in waiting if child in self.live]
+    def _wait_for_locks(self, waiting: Sequence[tuple[Lock, int, set[int]]], then: Then) -> Phase | None:
+        """One lock on one child at a time, in an order that everybody keeps: so nobody waits in a circle. With each
+        the children on which it was free while it was not on this one: a laggard of somebody else, perhaps."""
+        waiting = [wait for wait in waiting if wait[1] in self.live]
         if not waiting or self.steps.abandoned:
             return self._locked(then)
-        lock, child = waiting[0]
+        lock, child, free = waiting[0]
 
         def take(outcomes: Outcomes) -> Phase | None:
-            if outcomes[child].ok:
+            if self._may_hold(child, outcomes[child]):
                 self.granted.append((lock, child))
             self._drop(outcomes)
             return self._wait_for_locks(waiting[1:], then)
 
         phase = self.phase("lock", [child], lambda to, node: lock.take(to, node, self.call, self.domain, True), take)
         phase.withdraw = lambda: lock.give(Answers(), self.afr.children[child], self.call, self.domain)
+        phase.before = free | {other for taken, other in self.granted if taken is lock}
         return phase
+
+    def _may_hold(self, child: int, outcome: Outcome[Any]) -> bool:
+        """Is the lock granted there, or may it be as soon as the child answers?"""
+        return outcome.ok or child in self.afr.laggards.fenced
 
     def _locked(self, then: Then) -> Phase | None:
         if not self._may_go_on():
@@ -164,9 +185,9 @@ class Transaction:
     def _heed(self, record: Record) -> None:
         for other, counters in enumerate(record.pending):
             if any(counters):
-                self.sound.discard(other)
+                self.sound -= {other}
                 if counters[self.kind]:
-                    self.clean.discard(other)
+                    self.clean -= {other}
 
     # --- what changes report -----------------------------------------------------------------------------------------
 
@@ -210,6 +231,7 @@ class Transaction:
         def take(outcomes: Outcomes) -> Phase | None:
             kept = {child for child, outcome in outcomes.items() if outcome.ok}
             if not kept & self.clean:
+                self.unsaved = combined_error(list(outcomes.values()))
                 self.in_the_dark()
                 return self._unlock(then)
             self.happened(frozenset(range(len(self.afr.children))) - kept)
@@ -241,11 +263,13 @@ class Transaction:
         values: dict[str, bytes],
         then: Then,
     ) -> Phase | None:
-        """Change the counters of one marked object after the other, each where it succeeded on those before: a change
-        of names that is told half has two names, never none."""
+        """Change the counters of one marked object after the other, each where it succeeded on those before. A move
+        that is told half is decided by what was said on the moved object before."""
         if number == len(marked):
             if not owed or self._enough(told):
                 self.told |= owed
+                if self.moved is not None:
+                    return self._forget_move(self.moved, told, then)
             else:
                 self.in_the_dark()  # it happened, and is on record nowhere that counts
                 self.error = in_doubt(self.error or fail(errno.EIO))
@@ -258,6 +282,13 @@ class Transaction:
 
         return self.phase("post-op", told, lambda to, child: self.xattrop(to, child, target, values), take)
 
+    def _forget_move(self, moved: Loc, told: Collection[int], then: Then) -> Phase | None:
+        """Both directories are told. Where this fails, a heal takes it back."""
+        values = self.afr.keys.owed_move(self.missed, -1)
+        return self.phase(
+            "post-op", told, lambda to, child: self.xattrop(to, child, moved, values), lambda outcomes: then()
+        )
+
     # --- unlock ------------------------------------------------------------------------------------------------------
 
     def _unlock(self, then: Then = nothing) -> Phase | None:
@@ -267,7 +298,7 @@ class Transaction:
         def send() -> Answers[Any]:
             answers: Answers[Any] = Answers()
             for lock, child in granted:
-                lock.give(answers, self.afr.children[child], self.call, self.domain)
+                self.afr.laggards.give(answers, child, lock, self.call, self.domain)
             return answers
 
         return Phase("unlock", send, lambda _: then())
@@ -287,7 +318,7 @@ class Transaction:
     ) -> Phase:
         def send() -> Answers[Any]:
             answers: Answers[Any] = Answers()
-            for child in sorted(children):
+            for child in sorted(set(children) - self.afr.laggards.fenced):
                 wind(answers, self.afr.children[child])
             return answers
 

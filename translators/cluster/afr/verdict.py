@@ -112,20 +112,17 @@ class Verdict:
     settled: bool = True
 
 
-def unanimous(outcomes: Mapping[int, Outcome[Any]]) -> bool:
+def unanimous(outcomes: Collection[Outcome[Any]]) -> bool:
     """Did the fop succeed everywhere, and come to the same? Then there is nothing to judge."""
-    results = set()
-    for outcome in outcomes.values():
+    results: set[object] = set()
+    for outcome in outcomes:
         if outcome.error is not None:
             return False
         value = outcome.value
-        results.add(
-            value.count
-            if isinstance(value, Written)
-            else value.iatt.gfid
-            if isinstance(value, (Made, Renamed))
-            else None
-        )
+        if isinstance(value, Written):
+            results.add(value.count)
+        else:
+            results.add(value.iatt.gfid if isinstance(value, (Made, Renamed)) else None)
     return len(results) == 1
 
 
@@ -136,7 +133,7 @@ def judge(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], q
     """
     good = frozenset(child for child, outcome in outcomes.items() if outcome.ok)
     same = symmetric_error(outcomes.values())
-    if same is not None:
+    if same is not None and not outcomes.keys().isdisjoint(clean_before):  # of stale copies alone it tells nothing
         return Verdict(good, frozenset(), same)
     if not quorum.met(good):
         return Verdict(good, frozenset(), _refusal(outcomes, clean_before), settled=False)
@@ -231,10 +228,44 @@ def weight(children: Collection[int]) -> tuple[int, int]:
     return len(children), -min(children, default=0)
 
 
-def heaviest(holding: Mapping[int, Iatt]) -> frozenset[int]:
-    """Of copies that may have different objects at a name, those whose word counts most."""
-    camps = [frozenset(child for child in holding if holding[child].gfid == iatt.gfid) for iatt in holding.values()]
-    return max(camps, key=weight)
+def knowing(copies: Mapping[int, Copy], majority: int | None) -> frozenset[int]:
+    """Of an object's copies, with what they say of its moves, those that know its place: they missed no move that
+    others saw. Empty where nobody says anything, or nobody can tell."""
+    if not any(copy.record.marked for copy in copies.values()):
+        return frozenset()
+    found = direction(copies, Kind.METADATA, majority)
+    return frozenset() if found.split else found.sources
+
+
+def standing(
+    found: Mapping[int, Iatt],
+    copies: Mapping[Gfid, Mapping[int, Copy]],
+    voters: Collection[int],
+    majority: int | None,
+) -> tuple[Gfid | None, frozenset[int]]:
+    """What stands at a name in a directory where nobody is known to be right (None: nothing), and who says so.
+
+    `found` is what the voters have there, `copies` of each of these objects the copies wherever they stand, with what
+    they say of its moves. Nothing is lost that a voter has; but a name has one object, and an object that was moved has
+    one place. Where it is on record who missed its move, those decide who did not. Else more copies decide, among as
+    many those with the first child.
+    """
+    camps = {
+        iatt.gfid: frozenset(child for child in found if found[child].gfid == iatt.gfid) for iatt in found.values()
+    }
+    told = {gfid: knowing(copies[gfid], majority) & frozenset(voters) for gfid in camps}
+    stays = [gfid for gfid in camps if camps[gfid] & told[gfid]]
+    if stays:
+        gfid = max(stays, key=lambda gfid: weight(camps[gfid] & told[gfid]))
+        return gfid, camps[gfid] & told[gfid]
+    unknown = [gfid for gfid in camps if not told[gfid]]
+    if not unknown:
+        return None, frozenset().union(*told.values())
+    gfid = max(unknown, key=lambda gfid: weight(camps[gfid]))
+    elsewhere = frozenset(child for child in copies[gfid] if child in voters and child not in found)
+    if weight(elsewhere) > weight(camps[gfid]):
+        return None, elsewhere
+    return gfid, camps[gfid]
 
 
 # --- which copy heals which --------------------------------------------------------------------------------------
