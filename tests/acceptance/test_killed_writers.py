@@ -7,6 +7,7 @@ import random
 import select
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,8 @@ async def test_a_killed_writer_loses_nothing_that_was_acked_and_leaves_no_differ
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2, 6))
-async def test_killed_writers_many_times(tmp_path: Path, seed: int) -> None:
+async def test_killed_writers_many_times(
+    tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
+) -> None:
     acked = await killed_again_and_again(tmp_path, rounds=100, seed=seed)
-    print(f"seed {seed}: 100 writers killed, {acked} changes acked, none lost")
+    record_property("killed writers", f"seed {seed}: 100 writers killed, {acked} changes acked, none lost")

@@ -183,6 +183,29 @@ def test_three_copies_and_strict_reads_a_write_outlives_any_one_copy() -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("options", [THREE, STRICT], ids=["three", "strict"])
+def test_three_copies_a_file_whose_only_whole_copy_is_away_is_refused_until_it_returns(options: dict[str, Any]) -> None:
+    """A stale copy that waits for its heal counted for the quorum of what was acked last."""
+
+    async def scene() -> None:
+        async with stage(**options) as (one,):
+            fd = await one.make(b"f", OLD)
+            lose(one, 1)
+            await one.write_and_flush(fd, NEW)
+            one.connections[1].come_up()
+            lose(one, 2)
+            await one.write_and_flush(fd, b"now", 3)
+            one.connections[2].come_up()
+            lose(one, 0)
+            assert await code_of(one.read(fd)) == errno.EIO
+            one.connections[0].come_up()
+            assert (await one.afr.heal()).clean
+            lose(one, 0)
+            assert await one.read(fd) == b"newnow"
+
+    play(scene)
+
+
 # --- is split-brain possible? -----------------------------------------------------------------------------------------
 
 

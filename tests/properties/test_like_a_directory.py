@@ -122,6 +122,22 @@ def test_a_stack_answers_like_a_plain_directory_for_long(
     record_property("model steps", f"{name}, {backend}: {tally}")
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("fops", [20, 40, 80, 160])
+@pytest.mark.parametrize("copy", range(3))
+def test_a_mirror_answers_like_a_plain_directory_whenever_one_of_three_falls(
+    copy: int, fops: int, tmp_path: Path, record_property: Say
+) -> None:
+    def stack(_: Bricks) -> Translator:
+        copies: list[Translator] = [Memory(name) for name in "abc"]
+        copies[copy] = Falling("fall", [copies[copy]], fops_left=fops)
+        return Afr("mirror", copies)
+
+    tally = play(stack, tmp_path, "asyncio", STEPS_OF_A_SOAK // 4, None)
+
+    record_property("model steps", f"afr of three, copy {copy} falls after {fops} fops: {tally}")
+
+
 # --- with planted defects ---------------------------------------------------------------------------------------------
 
 MUTANTS: dict[str, tuple[Callable[[], Translator], int]] = {
@@ -244,10 +260,16 @@ def test_a_directory_with_files_of_other_owners_is_served_as_it_is(
 
 @pytest.mark.soak
 @on_both
-def test_bricks_of_an_ordinary_user_for_long(backend: str, folder: Path, record_property: Say) -> None:
+def test_a_brick_of_an_ordinary_user_for_long(backend: str, folder: Path, record_property: Say) -> None:
     told = as_user(lambda bricks: bricks.posix(), folder, backend, STEPS_OF_A_SOAK, None)
+
     record_property("model steps", f"posix, ordinary user, {backend}: {told}")
 
+
+@pytest.mark.soak
+@on_both
+def test_a_directory_with_files_of_other_owners_for_long(backend: str, folder: Path, record_property: Say) -> None:
     more = filled(folder, 300)
     told = as_user(folder=folder, backend=backend, steps=STEPS_OF_A_SOAK, seed=None, **more)
+
     record_property("model steps", f"posix, ordinary user, files of others, {backend}: {told}")

@@ -145,11 +145,23 @@ def test_availability_of_any_tree_is_its_truth_table(shape: Shape, data: st.Data
 
 
 @pytest.mark.soak
-@settings(max_examples=500)
-@given(small)
-def test_availability_of_many_trees_is_their_truth_table(shape: Shape) -> None:
-    for up in itertools.product((False, True), repeat=shape.bricks):
-        follows_its_truth_table(shape, up)
+@pytest.mark.parametrize("part", range(4))
+def test_availability_of_many_trees_is_their_truth_table(
+    part: int, record_property: Callable[[str, object], None]
+) -> None:
+    states: list[int] = []
+
+    @settings(max_examples=125)
+    @given(small)
+    def judge(shape: Shape) -> None:
+        for up in itertools.product((False, True), repeat=shape.bricks):
+            follows_its_truth_table(shape, up)
+        states.append(2**shape.bricks)
+
+    judge()
+    record_property(
+        "availability", f"{len(states)} trees, {sum(states)} sets of bricks up, each as its truth table says"
+    )
 
 
 # --- without faults ---------------------------------------------------------------------------------------------------

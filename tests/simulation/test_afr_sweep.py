@@ -1,13 +1,15 @@
 """cluster/afr under every schedule of faults, and the historic bugs that must be found when they are planted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 
 from volgraph.graph import Translator
 from volgraph.testing.bench import Replicate
-from volgraph.testing.fated import OK, REPLY_LOST, REQUEST_LOST, Phase
+from volgraph.testing.fated import OK, REPLY_LOST, REQUEST_LOST, Fate, Phase
+from volgraph.testing.hunts import impatient
 from volgraph.testing.invariants import Majority, any_child
 from volgraph.testing.mutants import MUTANTS, Mutant, hunt, majority, mirror
 from volgraph.testing.operations import (
@@ -27,12 +29,22 @@ from volgraph.testing.operations_names import (
     SYMLINK,
     UNLINK,
 )
-from volgraph.testing.sweep import EVERYWHERE, SweepReport, sweep, sweep_heal
+from volgraph.testing.sweep import EVERYWHERE, LATE_TOO, SweepReport, sweep, sweep_heal
 from volgraph.translators.cluster.afr import Afr
 
 CHANGES = (*CHANGES_OF_CONTENTS, *CHANGES_OF_ATTRIBUTES, *CHANGES_OF_NAMES)
-OF_EACH_KIND = (WRITEV, WRITE_AND_LEAVE, CREATE, MKDIR, SYMLINK, UNLINK, RENAMES_WITHIN[1], RENAMES_ELSEWHERE[2])
-TELLING_OF_LEAVES = ("I01", "I02", "I05", "I06", "I07")
+OF_EACH_KIND = (
+    WRITEV,
+    WRITE_AND_LEAVE,
+    SETATTR,
+    CREATE,
+    MKDIR,
+    SYMLINK,
+    UNLINK,
+    RENAMES_WITHIN[1],
+    RENAMES_ELSEWHERE[2],
+)
+TELLING_OF_LEAVES = ("I01", "I02", "I05", "I06", "I07", "fence")
 """All but I04: a pair of copies has a quorum of its own."""
 AN_UNLOCK_IS_NEVER_REFUSED = {**EVERYWHERE, Phase.UNLOCK: (OK, REQUEST_LOST, REPLY_LOST)}
 """The lock would stay, and what another level locks next would wait for it for ever."""
@@ -49,10 +61,11 @@ def nothing_broken(report: SweepReport) -> None:
     assert report.acked > 0
 
 
-def pair_of_pairs(children: Sequence[Translator], quorum: str = "none") -> Translator:
-    left = Afr("left", children[:2], quorum_type=quorum, self_heal_daemon=False, known_children=False)
-    right = Afr("right", children[2:], quorum_type=quorum, self_heal_daemon=False, known_children=False)
-    return Afr("top", [left, right], self_heal_daemon=False, known_children=False)
+def pair_of_pairs(children: Sequence[Translator], quorum: str = "none", laggard_timeout: float = 0.0) -> Translator:
+    options: dict[str, Any] = {"self_heal_daemon": False, "known_children": False}
+    below = {**options, "quorum_type": quorum, "laggard_timeout": laggard_timeout}
+    pairs = [Afr("left", children[:2], **below), Afr("right", children[2:], **below)]
+    return Afr("top", pairs, laggard_timeout=4 * laggard_timeout, **options)
 
 
 pair_of_strict_pairs = partial(pair_of_pairs, quorum="auto")
@@ -60,13 +73,22 @@ pair_of_strict_pairs = partial(pair_of_pairs, quorum="auto")
 any copy is enough."""
 
 
-def nested(operation: Operation, faults_max: int, drawn: int = 0, replicate: Replicate = pair_of_pairs) -> SweepReport:
+pair_of_impatient_pairs = partial(pair_of_pairs, laggard_timeout=1.0)
+
+
+def nested(
+    operation: Operation,
+    faults_max: int,
+    drawn: int = 0,
+    replicate: Replicate = pair_of_pairs,
+    fates: Mapping[Phase, Sequence[Fate]] = AN_UNLOCK_IS_NEVER_REFUSED,
+) -> SweepReport:
     return sweep(
         replicate,
         operation,
         4,
         quorum=any_child,
-        fates=AN_UNLOCK_IS_NEVER_REFUSED,
+        fates=fates,
         faults_max=faults_max,
         drawn=drawn,
         seed=1,
@@ -74,17 +96,17 @@ def nested(operation: Operation, faults_max: int, drawn: int = 0, replicate: Rep
     )
 
 
+def impatient_of_three(operation: Operation, **options: Any) -> SweepReport:
+    replicate = partial(impatient, quorum="auto")
+    return sweep(replicate, operation, 3, quorum=Majority(3), fates=LATE_TOO, **options)
+
+
 # --- what every run of the tests sees --------------------------------------------------------------------------------
 
 
-@of([change for change in CHANGES if change not in RENAMES_ELSEWHERE])
+@of(CHANGES)
 def test_two_copies_bear_every_two_faults(operation: Operation) -> None:
     nothing_broken(sweep(mirror, operation, 2, faults_max=2))
-
-
-@of(RENAMES_ELSEWHERE)
-def test_two_copies_bear_every_fault_in_a_rename_between_directories(operation: Operation) -> None:
-    nothing_broken(sweep(mirror, operation, 2, faults_max=1))
 
 
 @of([WRITEV])
@@ -110,7 +132,30 @@ def test_a_pair_of_pairs_bears_two_faults_drawn_at_random(operation: Operation) 
     nothing_broken(nested(operation, faults_max=2, drawn=40))
 
 
-@of([*OF_EACH_KIND, SETATTR])
+@of(CHANGES)
+def test_two_copies_bear_a_late_answer(operation: Operation) -> None:
+    nothing_broken(sweep(impatient, operation, 2, fates=LATE_TOO, faults_max=1))
+
+
+@of([WRITEV])
+def test_two_copies_bear_a_late_answer_and_another_fault(operation: Operation) -> None:
+    report = sweep(impatient, operation, 2, fates=LATE_TOO, faults_max=2)
+
+    nothing_broken(report)
+    assert report.schedules > 1000
+
+
+@of([WRITEV, RENAMES_WITHIN[1]])
+def test_three_copies_bear_late_answers_and_other_faults_drawn_at_random(operation: Operation) -> None:
+    nothing_broken(impatient_of_three(operation, faults_max=2, drawn=60, seed=1))
+
+
+@of([WRITEV, CREATE])
+def test_a_pair_of_pairs_bears_a_late_answer_drawn_at_random(operation: Operation) -> None:
+    nothing_broken(nested(operation, 1, drawn=60, replicate=pair_of_impatient_pairs, fates=LATE_TOO))
+
+
+@of(OF_EACH_KIND)
 def test_a_heal_disturbed_at_any_fop_loses_nothing(operation: Operation) -> None:
     nothing_broken(sweep_heal(mirror, operation, 2))
 
@@ -132,7 +177,7 @@ def test_the_hunt_for_a_planted_bug_finds_nothing_without_it(mutant: Mutant) -> 
 
 
 @pytest.mark.soak
-@of([change for change in CHANGES if change not in RENAMES_ELSEWHERE])
+@of(CHANGES)
 def test_two_copies_bear_every_schedule_of_every_change(operation: Operation) -> None:
     nothing_broken(sweep(mirror, operation, 2))
 
@@ -169,3 +214,29 @@ def test_a_heal_disturbed_twice_loses_nothing(operation: Operation) -> None:
 def test_a_heal_of_any_change_disturbed_at_any_fop_loses_nothing(operation: Operation) -> None:
     nothing_broken(sweep_heal(mirror, operation, 2))
     nothing_broken(sweep_heal(majority, operation, 3))
+
+
+@pytest.mark.soak
+@of([change for change in CHANGES if change not in RENAMES_ELSEWHERE])
+def test_two_copies_bear_a_late_answer_and_another_fault_in_every_change(operation: Operation) -> None:
+    nothing_broken(sweep(impatient, operation, 2, fates=LATE_TOO, faults_max=2))
+    strict = partial(impatient, quorum="auto")
+    nothing_broken(sweep(strict, operation, 2, quorum=Majority(2), fates=LATE_TOO, faults_max=2))
+
+
+@pytest.mark.soak
+@of([change for change in CHANGES if change not in RENAMES_ELSEWHERE])
+def test_three_copies_bear_a_late_answer_and_another_fault_in_every_change(operation: Operation) -> None:
+    nothing_broken(impatient_of_three(operation, faults_max=2))
+
+
+@pytest.mark.soak
+@of(RENAMES_ELSEWHERE)
+def test_three_copies_bear_a_late_answer_in_a_rename_between_directories(operation: Operation) -> None:
+    nothing_broken(impatient_of_three(operation, faults_max=1))
+
+
+@pytest.mark.soak
+@of(CHANGES)
+def test_a_pair_of_pairs_bears_a_late_answer_in_every_change(operation: Operation) -> None:
+    nothing_broken(nested(operation, 1, replicate=pair_of_impatient_pairs, fates=LATE_TOO))

@@ -26,7 +26,9 @@ from volgraph.graph import (
 )
 from volgraph.testing.by_hand import Suspended, by_hand, opened_by_hand
 from volgraph.testing.fated import (
+    LATE,
     OK,
+    REPLY_LATE,
     REPLY_LOST,
     REQUEST_LOST,
     Fate,
@@ -35,6 +37,7 @@ from volgraph.testing.fated import (
     Phase,
     Where,
     failing,
+    failing_late,
     short,
 )
 from volgraph.testing.operations import CALL, FILE_GFID, PATH, a_file, contents
@@ -91,6 +94,54 @@ def test_an_error_is_given_and_nothing_done(fated: Fated) -> None:
 
     assert errno_of(lambda: write(fated)) == errno.ENOSPC
     assert by_hand(contents(fated.child)) == b"0123456789abcdef"
+
+
+def late(fated: Fated, fate: Fate) -> Coming[object]:
+    fated.fates = {Where("writev"): fate}
+    answer = write(fated)
+    assert isinstance(answer, Coming)
+    assert not answer.settled
+    assert fated.owing
+    return answer
+
+
+@pytest.mark.parametrize("fate", [LATE, REPLY_LATE])
+def test_a_late_answer_comes_when_it_is_told_to(fated: Fated, fate: Fate) -> None:
+    answer = late(fated, fate)
+    before = by_hand(contents(fated.child)) or b""
+    fated.catch_up()
+
+    assert before[:4] == (b"new!" if fate is REPLY_LATE else b"0123")
+    assert (by_hand(contents(fated.child)) or b"")[:4] == b"new!"
+    assert answer.settled
+    assert not fated.owing
+
+
+def test_a_late_refusal_does_nothing(fated: Fated) -> None:
+    answer = late(fated, failing_late(errno.ENOSPC))
+    fated.catch_up()
+
+    assert errno_of(answer.result) == errno.ENOSPC
+    assert (by_hand(contents(fated.child)) or b"")[:4] == b"0123"
+
+
+def test_what_is_late_when_the_connection_breaks_is_never_done(fated: Fated) -> None:
+    answer = late(fated, LATE)
+    fated.lose_locks()
+    fated.catch_up()
+
+    assert errno_of(answer.result) == errno.ENOTCONN
+    assert (by_hand(contents(fated.child)) or b"")[:4] == b"0123"
+
+
+def test_moments_say_that_an_answer_was_owed(fated: Fated) -> None:
+    fates = iter([LATE, OK])
+    fated.watch(lambda moment: next(fates))
+    write(fated)
+    write(fated)
+    fated.catch_up(heard=False)
+
+    assert [(moment.owing, moment.answered) for moment in fated.moments] == [(False, False), (True, True)]
 
 
 def test_a_short_write_says_how_much_it_wrote(fated: Fated) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,8 +11,8 @@ import anyio
 from ..graph import Graph, Translator
 from ..translators.cluster.afr.report import HealReport
 from ..translators.storage.memory import Memory, MemoryStore
-from .by_hand import by_hand, opened_by_hand
-from .fated import Decide, Fated
+from .by_hand import HandClock, by_hand, opened_by_hand
+from .fated import OK, Decide, Fated
 from .invariants import Quorum, Trial, Value
 from .operations import Operation
 from .seams import simulated
@@ -31,18 +32,40 @@ class Bench:
         self._stores = [MemoryStore() for _ in range(copies)]
         self.everyone = tuple(range(copies))
         self.trial = Trial(self.names, quorum, operation.before, operation.after)
+        self.early: Trial | None = None
+        """The same while an answer is still owed, where one is."""
 
-    def change(self, decide: Decide) -> None:
-        """The change itself, under faults, and what its own client reads when they have stopped."""
+    def change(self, decide: Decide, readers: Collection[Sequence[int]] = ()) -> None:
+        """The change itself, under faults, and what its own client reads when they have stopped. While an answer is
+        owed, so do new clients (those named, if the change was acked: they must know of it); then it comes."""
         with opened_by_hand(self._client(self.everyone)) as graph:
+            children = graph.find(Fated)
+            assert isinstance(graph.seams.clock, HandClock)
+            graph.seams.clock.nobody_moves = lambda: _catch_up(children)
             fd = by_hand(self._operation.prepare(graph.top))
             with self._faults(graph, decide):
                 try:
                     by_hand(self._operation.perform(graph.top, fd))
                 except OSError as error:
                     self.trial.error = error
+                if any(child.owing for child in children):
+                    self._while_owing(graph, readers)
             self._observe(graph)
             self.trial.readings = [("the same client", self._look(graph.top))]
+
+    def _while_owing(self, graph: Graph, readers: Collection[Sequence[int]]) -> None:
+        """What everybody sees before the late answers have come, and with them what is done late."""
+        children = graph.find(Fated)
+        for child in children:
+            child.decide = lambda moment: OK
+        self._observe(graph)
+        self.trial.readings = [("the same client", self._look(graph.top))]
+        self._remember(children)
+        self.read(readers if self.trial.acked and readers else [self.everyone])
+        self.early = copy.copy(self.trial)
+        for child in children:
+            child.decide = None
+            child.catch_up(heard=False)
 
     def read(self, readers: Collection[Sequence[int]]) -> None:
         """What new clients read, each of which reaches only some of the children."""
@@ -88,12 +111,14 @@ class Bench:
         for child in children:
             child.watch(decide)
         yield
-        self.trial.moments = sorted(
-            (each for child in children for each in child.moments), key=lambda each: each.serial
-        )
+        self._remember(children)
         for child in children:
             child.watch()
             child.lose_locks()
+
+    def _remember(self, children: Sequence[Fated]) -> None:
+        passed = (each for child in children for each in child.moments)
+        self.trial.moments = sorted(passed, key=lambda each: each.serial)
 
     def _observe(self, graph: Graph) -> None:
         self.trial.held = [by_hand(self._operation.look(brick)) for brick in graph.find(Memory)]
@@ -108,6 +133,11 @@ class Bench:
             return await self._operation.look(top)
         except OSError as error:
             return error
+
+
+def _catch_up(children: Sequence[Fated]) -> None:
+    for child in children:
+        child.catch_up()
 
 
 async def _healed(graph: Graph) -> str:

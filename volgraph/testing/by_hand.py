@@ -5,7 +5,8 @@ This is the one place that steps coroutines by hand; it is how a change is swept
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator
+import math
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -39,15 +40,25 @@ async def answer(fop: Any) -> Any:
 
 
 class HandClock(SimClock):
-    """Each look is a microsecond after the last one."""
+    """Each look is a microsecond after the last one. Whatever is waited for is there at once, or does not come in time.
+
+    Where it is waited for without end, `nobody_moves` makes something happen."""
 
     def __init__(self) -> None:
         super().__init__()
         self._looks = 0
+        self.nobody_moves: Callable[[], None] = lambda: None
 
     def monotonic(self) -> float:
         self._looks += 1
         return self._looks / 1e6
+
+    async def within(self, seconds: float, news: Coming[None]) -> bool:
+        if not news.settled and seconds == math.inf:
+            self.nobody_moves()
+            if not news.settled:
+                raise Suspended("waits for an answer that nobody gives")
+        return news.settled
 
 
 class HandTasks(Tasks):

@@ -66,6 +66,27 @@ async def large_contents_at_odd_offsets_survive(bench: FopBench) -> None:
     same(await read(bench, fd, 8192, 4095), MUCH[4095 : 4095 + 8192], "a piece across pages")
 
 
+@contents(needs=Capability.PARTIAL_WRITES, brick=True)
+async def a_write_that_is_told_to_append_does_so_whatever_its_offset(bench: FopBench) -> None:
+    opened = await bench.created()
+    await bench.top.writev(bench.call(), opened, b"012", 0)
+    for fd, data in ((opened, b"345"), (Fd(opened.gfid), b"678")):
+        await bench.top.writev(bench.call(), fd, data, 0, os.O_APPEND)
+    same(await read(bench, opened), b"012345678", "contents")
+
+
+@contents(needs=Capability.PARTIAL_WRITES)
+async def what_ends_behind_the_largest_offset_is_einval(bench: FopBench) -> None:
+    """By the same number on every brick: else one copy of a mirror is taken to differ."""
+    fd = await bench.created()
+    await bench.top.writev(bench.call(), fd, DIGITS, 0)
+    await bench.refuses(errno.EINVAL, bench.top.writev, bench.call(), fd, b"12", LAST - 1)
+    for size in (LAST + 1, LAST + 2):
+        await bench.refuses(errno.EINVAL, bench.top.ftruncate, bench.call(), fd, size)
+        await bench.refuses(errno.EINVAL, bench.top.truncate, bench.call(), Loc(fd.gfid), size)
+    same(await read(bench, fd), DIGITS, "contents")
+
+
 @contents(needs=Capability.PARTIAL_WRITES)
 async def a_write_far_behind_the_end_leaves_zeros_between(bench: FopBench) -> None:
     fd = await bench.created()

@@ -105,6 +105,34 @@ async def an_unknown_namespace_is_refused(bench: FopBench) -> None:
         await bench.refuses(errno.EOPNOTSUPP, bench.top.setxattr, bench.call(), Loc(gfid), {name: b"1"})
 
 
+@xattrs(needs=Capability.XATTRS)
+async def a_name_that_no_system_call_can_be_told_is_einval(bench: FopBench) -> None:
+    fd = await bench.created()
+    loc, before = Loc(fd.gfid), await stored(bench, fd.gfid)
+    for name in ("user.a\0b", "trusted.a\0b", "trusted.\0", "\0"):
+        await bench.refuses(errno.EINVAL, bench.top.setxattr, bench.call(), loc, {name: b"1"})
+        await bench.refuses(errno.EINVAL, bench.top.fsetxattr, bench.call(), fd, {name: b"1"})
+        await bench.refuses(errno.EINVAL, bench.top.getxattr, bench.call(), loc, name)
+        await bench.refuses(errno.EINVAL, bench.top.fgetxattr, bench.call(), fd, name)
+        await bench.refuses(errno.EINVAL, bench.top.removexattr, bench.call(), loc, name)
+        await bench.refuses(errno.EINVAL, bench.top.fremovexattr, bench.call(), fd, name)
+    same(await stored(bench, fd.gfid), before, "xattrs")
+
+
+@xattrs(needs=Capability.XATTRS)
+async def what_a_lookup_asks_by_an_impossible_name_is_not_there(bench: FopBench) -> None:
+    """Or the lookup is EINVAL: a wire cannot be told such a name either."""
+    gfid = await bench.file()
+    await bench.top.setxattr(bench.call(), Loc(gfid), {"user.colour": b"RED"})
+    call = bench.asking("user.colour", "user.a\0b", "trusted.a\0b")
+    try:
+        told = (await bench.top.lookup(call, Loc(gfid))).xdata
+    except OSError as error:
+        same(error.errno, errno.EINVAL, "errno")
+    else:
+        same(dict(told or {}), {"user.colour": b"RED"}, "xdata")
+
+
 @xattrs(needs=Capability.XATTRS, brick=True)
 async def the_gfid_is_neither_listed_nor_changed(bench: FopBench) -> None:
     gfid = await bench.file()

@@ -18,6 +18,8 @@ R = TypeVar("R")
 
 MADE_OF_OTHERS = frozenset(("mounts", "boot_id"))
 """Calls of a `Disk` that consist of other calls."""
+OPENING = frozenset(("open", "dup"))
+"""Calls that give a descriptor."""
 MAY_BE_SHORT = frozenset(("pread", "preadv", "pwrite", "copy_file_range"))
 SHORT = 0
 """In the place of an errno: half of what was asked for is done, and told."""
@@ -42,20 +44,23 @@ class FailingDisk(SickDisk):
     disk.arm(7, errno.EIO)      # of the calls from now on, number 7 (the first is 0) fails
     ...
     assert disk.failed == "rename" and disk.open_now == before
+
+    disk.arm(7, errno.EIO, done=True)   # it takes effect, and fails all the same: as where the answer was lost
     """
 
     def __init__(self) -> None:
         self._left = -1
         self._code = 0
+        self._done = False
         self.failed = ""
         """The name of the call that was failed, "" as long as none was."""
         self.open_now: set[int] = set()
         """The descriptors that were opened and not closed through this disk."""
 
-    def arm(self, number: int, code: int) -> None:
+    def arm(self, number: int, code: int, done: bool = False) -> None:
         """Fail the call with this number from now on with an errno; `SHORT`: make it come short, and count only calls
-        that can."""
-        self._left, self._code, self.failed = number, code, ""
+        that can. `done`: it takes effect before it fails."""
+        self._left, self._code, self._done, self.failed = number, code, done, ""
 
     def disarm(self) -> None:
         self._left = -1
@@ -71,10 +76,14 @@ class FailingDisk(SickDisk):
             return call(*_halved(name, args), **more)
         if name == "close":
             self._made(name, call(*args, **more), args)  # Linux closes a descriptor, whatever it says
+        elif self._done:
+            result = call(*args, **more)
+            if name in OPENING:
+                os.close(result)  # type: ignore[arg-type]  # what was made stays; a descriptor that nobody got does not
         raise OSError(self._code, os.strerror(self._code))
 
     def _made(self, name: str, result: R, args: tuple[Any, ...]) -> R:
-        if name in ("open", "dup"):
+        if name in OPENING:
             assert isinstance(result, int)
             self.open_now.add(result)
         elif name == "close":

@@ -22,6 +22,7 @@ from ..graph import (
     Call,
     ChildDown,
     ChildUp,
+    Coming,
     Done,
     EntryLockCommand,
     Event,
@@ -54,13 +55,16 @@ class FateKind(Enum):
     OK = "ok"
     REQUEST_LOST = "request lost"
     REPLY_LOST = "reply lost"
+    REPLY_LATE = "reply late"
+    LATE = "late"
     ERROR = "error"
     SHORT = "short"
 
 
 @attrs.frozen
 class Fate:
-    """What becomes of one fop. `code` is the errno of an error; `missing` the bytes a short write leaves out."""
+    """What becomes of one fop. `code` is the errno of an error, or of a late refusal; `missing` the bytes a short write
+    leaves out."""
 
     kind: FateKind
     code: int = 0
@@ -69,6 +73,8 @@ class Fate:
     def __str__(self) -> str:
         if self.kind is FateKind.ERROR:
             return errno.errorcode.get(self.code, str(self.code))
+        if self.kind is FateKind.LATE and self.code:
+            return f"{errno.errorcode.get(self.code, str(self.code))}, late"
         return f"{self.missing} bytes short" if self.kind is FateKind.SHORT else self.kind.value
 
 
@@ -79,9 +85,20 @@ REPLY_LOST: Final = Fate(FateKind.REPLY_LOST)
 """The child acts, and the caller hears ENOTCONN; its locks are given back too."""
 
 
+REPLY_LATE: Final = Fate(FateKind.REPLY_LATE)
+"""The child acts, and its answer comes when the test lets it `catch_up`."""
+LATE: Final = Fate(FateKind.LATE)
+"""The child neither acts nor answers before that."""
+
+
 def failing(code: int) -> Fate:
     """The child refuses with an errno, and does nothing. The connection stays."""
     return Fate(FateKind.ERROR, code)
+
+
+def failing_late(code: int) -> Fate:
+    """The same, but the refusal comes when the test lets the child `catch_up`."""
+    return Fate(FateKind.LATE, code)
 
 
 def short(missing: int = 1) -> Fate:
@@ -111,6 +128,8 @@ class Moment:
     fate: Fate = OK
     error: OSError | None = None
     answered: bool = False
+    owing: bool = False
+    """When it came, the child owed an answer that was late."""
     serial: int = attrs.field(factory=itertools.count().__next__)
     """Orders the moments of several children."""
 
@@ -138,6 +157,8 @@ class Fated(Translator):
     _passed: dict[Phase | str, int] = attrs.field(factory=dict, init=False, repr=False)
     _operating: set[bytes] = attrs.field(factory=set, init=False, repr=False)
     _clients: set[str] = attrs.field(factory=set, init=False, repr=False)
+    _owed: list[tuple[Moment, Callable[[], Any], Coming[Any]]] = attrs.field(factory=list, init=False, repr=False)
+    """Late answers: what they are to, what gives them, and where they are waited for."""
 
     def watch(self, decide: Decide | None = None) -> None:
         """Ask `decide` (or, with None, `fates`) from here on, counting ordinals anew."""
@@ -156,6 +177,28 @@ class Fated(Translator):
         """The connection to the child broke: it gives back the locks of all that came over it."""
         for client in sorted(self._clients):
             self.child.disconnect(client)
+        owed, self._owed = self._owed, []
+        for moment, _, coming in owed:
+            coming.reject(self._heard(moment, fail(errno.ENOTCONN, self.name)))
+
+    @property
+    def owing(self) -> bool:
+        """Is an answer late?"""
+        return bool(self._owed)
+
+    def catch_up(self, heard: bool = True) -> None:
+        """Do what is late, and answer it, in order; `heard`: to somebody who waits for it still."""
+        owed, self._owed = self._owed, []
+        for moment, act, coming in owed:
+            note(f"{moment} comes")
+            moment.answered = heard
+            try:
+                answer = act()
+            except OSError as error:
+                moment.error = error
+                coming.reject(error)
+            else:
+                _hand_on(self.tasks.coming(answer) if type(answer) is not Done else answer, coming)
 
     def come_up(self) -> None:
         note(f"{self.name} comes up")
@@ -178,6 +221,7 @@ class Fated(Translator):
             return plain
         phase = self._phase(fop.__name__, call, args)
         moment = Moment(self.name, phase, 0, fop.__name__, call.lk_owner, phase is Phase.POST_OP and _tells(args))
+        moment.owing = self.owing
         if self.decide is not None:
             self.moments.append(moment)
         if not self.reachable:
@@ -190,6 +234,8 @@ class Fated(Translator):
             raise self._connection_lost(moment)
         if kind is FateKind.ERROR:
             raise self._heard(moment, fail(moment.fate.code, self.name))
+        if kind in (FateKind.LATE, FateKind.REPLY_LATE):
+            return self._late(moment, lambda: getattr(self.child, fop.__name__)(*args, **kwargs))
         if kind is FateKind.SHORT and moment.fop == "writev":
             args = _shortened(moment.fate.missing, *args)  # type: ignore[assignment,arg-type]
         try:
@@ -204,6 +250,14 @@ class Fated(Translator):
             raise self._connection_lost(moment)
         moment.answered = True
         return answer
+
+    def _late(self, moment: Moment, act: Callable[[], Any]) -> Coming[Any]:
+        if moment.fate.kind is FateKind.REPLY_LATE:
+            act = _done(act)
+        elif moment.fate.code:
+            act = _refusing(moment.fate.code, self.name)
+        self._owed.append((moment, act, Coming()))
+        return self._owed[-1][2]
 
     async def _later(self, moment: Moment, answer: Awaitable[R]) -> R:
         """The same for a child that answers later."""
@@ -263,6 +317,41 @@ class Fated(Translator):
         return error
 
 
+def _done(act: Callable[[], Any]) -> Callable[[], Any]:
+    """What was done at once, told again later."""
+    try:
+        answer = act()
+    except OSError as error:
+        return _raising(error)
+    return lambda: answer
+
+
+def _refusing(code: int, name: str) -> Callable[[], Any]:
+    return _raising(fail(code, name))
+
+
+def _raising(error: OSError) -> Callable[[], Any]:
+    def refuse() -> Any:
+        raise error
+
+    return refuse
+
+
+def _hand_on(answer: Any, to: Coming[Any]) -> None:
+    """The late answer is this one, be it there or on its way."""
+    if isinstance(answer, Done):
+        to.resolve(answer.value)
+        return
+
+    def settled() -> None:
+        try:
+            to.resolve(answer.result())
+        except Exception as error:
+            to.reject(error)
+
+    answer.when_settled(settled)
+
+
 def _shortened(missing: int, call: Call, fd: Fd, data: Buffer, *rest: Any) -> tuple[Any, ...]:
     return call, fd, memoryview(data)[: max(0, len(data) - missing)], *rest
 
@@ -274,7 +363,11 @@ def _counts_changes(args: tuple[Any, ...]) -> bool:
 
 def _tells(args: tuple[Any, ...]) -> bool:
     """Does this xattrop add to what is said about other copies?"""
-    return any(any(value) for key, value in args[-1].items() if not key.endswith("dirty"))
+    return any(_adds(value) for key, value in args[-1].items() if not key.endswith("dirty"))
+
+
+def _adds(counters: bytes) -> bool:
+    return any(any(counters[at : at + 4]) and counters[at] < 0x80 for at in range(0, len(counters), 4))
 
 
 def _unlocks(args: tuple[Any, ...]) -> bool:

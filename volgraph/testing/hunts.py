@@ -50,6 +50,11 @@ def optimistic(children: Sequence[Translator]) -> Translator:
     return Afr("mirror", children, quorum_type="none", self_heal_daemon=False, optimistic_change_log=True)
 
 
+def impatient(children: Sequence[Translator], quorum: str = "none") -> Translator:
+    """An afr that leaves laggards behind."""
+    return Afr("mirror", children, quorum_type=quorum, self_heal_daemon=False, laggard_timeout=1.0)
+
+
 # --- hunts -----------------------------------------------------------------------------------------------------------
 
 

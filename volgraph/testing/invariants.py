@@ -137,13 +137,22 @@ def reads_are_current(trial: Trial) -> Iterator[str]:
 def success_had_quorums(trial: Trial) -> Iterator[str]:
     """I04: success only if a quorum succeeded in each phase; no phase was entered without a quorum in those before.
 
-    Of the post-op this is asked where it has something to tell: that a copy missed the change.
+    Of the post-op this is asked where it has something to tell: that a copy missed the change. Each transaction is told
+    by its lock owner.
     """
-    done = {phase: _succeeded(trial, phase) for phase in (Phase.LOCK, Phase.PRE_OP, Phase.OP)}
+    operating = dict.fromkeys(moment.owner for moment in trial.moments if moment.phase is Phase.OP)
+    for owner in operating:
+        yield from _had_quorums(trial, [moment for moment in trial.moments if moment.owner == owner])
+    if not operating:
+        yield from _had_quorums(trial, trial.moments)
+
+
+def _had_quorums(trial: Trial, moments: Sequence[Moment]) -> Iterator[str]:
+    done = {phase: _succeeded(trial, moments, phase) for phase in (Phase.LOCK, Phase.PRE_OP, Phase.OP)}
     operated = done[Phase.OP]
     if trial.acked:
         if operated is not None and len(operated) < len(trial.children):
-            done[Phase.POST_OP] = _succeeded(trial, Phase.POST_OP) or set()
+            done[Phase.POST_OP] = _succeeded(trial, moments, Phase.POST_OP) or set()
         for phase, children in done.items():
             if children is not None and not trial.quorum(children):
                 yield f"acked though {phase.value} succeeded on {len(children)} only"
@@ -154,10 +163,10 @@ def success_had_quorums(trial: Trial) -> Iterator[str]:
                 yield f"op entered though {phase.value} succeeded on {len(children)} only"
 
 
-def _succeeded(trial: Trial, phase: Phase) -> set[int] | None:
+def _succeeded(trial: Trial, moments: Sequence[Moment], phase: Phase) -> set[int] | None:
     """The children on which all fops of a phase succeeded, as the replicator heard it; None: there were none."""
     heard: dict[int, bool] = {}
-    for moment in trial.moments:
+    for moment in moments:
         if moment.phase is Phase.FSYNC and phase is Phase.POST_OP:
             break  # what is told from here on is that a copy could not keep what it had: no matter of success
         if moment.phase is phase and (moment.tells or phase is not Phase.POST_OP):
@@ -215,6 +224,16 @@ def healing_converges(trial: Trial) -> Iterator[str]:
         yield f"healed to {trial.healed_value!r}, not {trial.possible[0]!r}"
 
 
+def laggards_are_left_alone(trial: Trial) -> Iterator[str]:
+    """Nothing is sent to a child that owes an answer; what is sent in one go with it counts as earlier."""
+    last: dict[str, Moment] = {}
+    for moment in trial.moments:
+        before = last.get(moment.child)
+        if moment.owing and not (before and before.owner == moment.owner and before.phase is Phase.UNLOCK):
+            yield f"{moment.child} owes an answer, and is sent {moment.fop}"
+        last[moment.child] = moment
+
+
 INVARIANTS: dict[str, Check] = {
     "I01": acked_is_kept,
     "I02": reads_are_current,
@@ -222,6 +241,7 @@ INVARIANTS: dict[str, Check] = {
     "I05": blame_is_sound,
     "I06": differences_are_marked,
     "I07": healing_converges,
+    "fence": laggards_are_left_alone,
 }
 
 

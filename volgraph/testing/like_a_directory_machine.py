@@ -14,7 +14,17 @@ from ..paths import components
 from ..translators.storage.name_rules import RESERVED_IN_ROOT
 from ..volume import Volume
 from .like_a_directory_plain import SEEKS, PlainDirectory
-from .like_a_directory_rules import OPTIONAL, REFUSALS, Differs, Outcome, judge, judge_listings, judge_sought, shown
+from .like_a_directory_rules import (
+    OPTIONAL,
+    REFUSALS,
+    Differs,
+    Entries,
+    Outcome,
+    judge,
+    judge_listings,
+    judge_sought,
+    shown,
+)
 from .like_a_directory_stack import StackedDirectory
 from .like_a_directory_steps import (
     MODES,
@@ -60,7 +70,7 @@ class Machine:
     possible: list[str] = attrs.field(factory=list)
     owner_counts: bool = True
     """The stack forbids an ordinary user what a kernel forbids."""
-    _steady: dict[int, set[bytes]] = attrs.field(factory=dict)
+    _steady: dict[int, Entries] = attrs.field(factory=dict)
     _paths: tuple[list[bytes], list[bytes]] | None = None
     _lead_out: bool = False
     """There are symlinks that may lead out of the directory."""
@@ -130,7 +140,7 @@ class Machine:
         if step[0] not in ASK_ONLY:
             await self._compare_around(step)
         if step[0] == "list_start" and not plain.code:
-            self._steady[step[1]] = set(os.listdir(b"/proc/self/fd/%d" % self.plain.streams[step[1]]))
+            self._steady[step[1]] = self.plain.entries_in(step[1])
         if self.plain.streams:
             judge_listings(self.plain, self.stack, self._steady)
 

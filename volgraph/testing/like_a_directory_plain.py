@@ -136,6 +136,15 @@ class PlainDirectory:
         if stream not in self.streams:
             raise fail(errno.EBADF, stream)
 
+    def entries_in(self, stream: int) -> set[tuple[bytes, int]]:
+        """Names and inode numbers of what is there now, whether or not the directory may still be opened; nothing if it
+        is gone."""
+        fd = self.streams[stream]
+        if not os.fstat(fd).st_nlink:
+            return set()
+        with os.scandir(fd) as entries:
+            return {(os.fsencode(entry.name), entry.inode()) for entry in entries}
+
     def _end(self, stream: int) -> None:
         if stream in self.streams:
             os.close(self.streams.pop(stream))
@@ -172,9 +181,13 @@ class PlainDirectory:
         os.chown(self.at(path), uid, gid, follow_symlinks=follow)
 
     def utime(self, path: bytes, atime_ns: int, mtime_ns: int, follow: bool) -> int:
-        """Gives the access time: nothing has been read since."""
-        os.utime(self.at(path), ns=(atime_ns, mtime_ns), follow_symlinks=follow)
-        return os.stat(self.at(path), follow_symlinks=follow).st_atime_ns
+        """Gives the access time: nothing has been read since. No path is walked for it: that reads the links on it."""
+        fd = os.open(self.at(path), os.O_PATH | (0 if follow else os.O_NOFOLLOW))
+        try:
+            os.utime(self.at(path), ns=(atime_ns, mtime_ns), follow_symlinks=follow)
+            return os.fstat(fd).st_atime_ns
+        finally:
+            os.close(fd)
 
     def truncate(self, path: bytes, size: int) -> None:
         """A file system may leave the time alone where the size stays; by descriptor, as bricks do it, none does."""

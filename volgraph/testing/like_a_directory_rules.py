@@ -6,7 +6,7 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -88,7 +88,12 @@ ALLOWED = (
     Allowed(("link",), (errno.EACCES,), (errno.EPERM,), "of a directory, into one that is shut: both are wrong"),
     Allowed(("listxattr",), (0,), (errno.EACCES,), "names come with their values, and those may not be read"),
     Allowed(("rename",), (errno.EBUSY,), PATH_ERRORS, "onto the root, and of what is not there: both are wrong"),
-    Allowed(("rename",), (errno.ENOENT,), (errno.ENAMETOOLONG,), "of what is not there, to what cannot be"),
+    Allowed(
+        ("rename",),
+        (errno.ENOENT, errno.ENOTDIR, errno.ELOOP),
+        (errno.ENAMETOOLONG,),
+        "a name that cannot be, and another that is not there, or that no way leads to: both are wrong",
+    ),
     Allowed(("rename",), (errno.ENOTEMPTY,), (errno.EISDIR,), "of a file, onto a directory that is not empty"),
 )
 
@@ -145,18 +150,22 @@ def _hole(contents: bytes, at: int) -> bool:
     return at == len(contents) or contents[at] == 0
 
 
-def judge_listings(plain: PlainDirectory, stack: StackedDirectory, steady: dict[int, set[bytes]]) -> None:
-    """Each name that was there all the time that a listing took appears in it once. `steady`: those names, so far."""
-    for number, fd in plain.streams.items():
-        steady[number] &= set(os.listdir(b"/proc/self/fd/%d" % fd)) if os.fstat(fd).st_nlink else set()
+Entries: TypeAlias = set[tuple[bytes, int]]
+
+
+def judge_listings(plain: PlainDirectory, stack: StackedDirectory, steady: dict[int, Entries]) -> None:
+    """Each entry that was there all the time that a listing took appears in it once. `steady`: those, so far. A name at
+    which another object was put is another entry: file systems take it for a name that went and one that came."""
+    for number in plain.streams:
+        steady[number] &= plain.entries_in(number)
         listing = stack.streams[number]
         if listing.end:
             _judge_listing(listing, steady[number])
 
 
-def _judge_listing(listing: Listing, steady: set[bytes]) -> None:
+def _judge_listing(listing: Listing, steady: Entries) -> None:
     times = Counter(listing.names)
-    wrong = {name: times[name] for name in steady if times[name] != 1}
+    wrong = {name: times[name] for name, _ in steady if times[name] != 1}
     if wrong:
         raise Differs(f"a listing showed names that were there all the time not once, but so often: {wrong}")
 

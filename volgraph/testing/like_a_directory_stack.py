@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from ..files import File
-from ..graph import ROOT_GFID, Fd, Loc, NewAttributes, fail
+from ..graph import ROOT_GFID, Fd, Gfid, Loc, NewAttributes, fail
 from ..volume import Volume
 from .like_a_directory_plain import SEEKS, Seen, sane, seen
 
@@ -76,16 +76,30 @@ class StackedDirectory:
         if stream in self.streams:
             self._caller.top.release(self.streams.pop(stream).fd)
         found = await self.volume._paths.find(place(path))
-        fd = Fd(found.found.gfid, os.O_RDONLY | os.O_DIRECTORY, is_dir=True)
-        await self._caller.wind(self._caller.top.opendir, self._caller.call, Loc(fd.gfid), fd)
-        self.streams[stream] = Listing(fd)
+        self.streams[stream] = await self._listing(found.found.gfid)
+
+    async def _listing(self, gfid: Gfid) -> Listing:
+        fd = Fd(gfid, os.O_RDONLY | os.O_DIRECTORY, is_dir=True)
+        await self._caller.wind(self._caller.top.opendir, self._caller.call, Loc(gfid), fd)
+        return Listing(fd)
 
     async def list_more(self, stream: int, size: int) -> None:
+        """A copy that goes in the middle of a listing (ENOTCONN) takes its offsets along: it is begun again."""
         listing = self.streams.get(stream)
         if listing is None:
             raise fail(errno.EBADF, stream)
         if listing.end:
             return
+        try:
+            await self._list(listing, size)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN or not listing.offset:
+                raise
+            self.streams[stream] = again = await self._listing(listing.fd.gfid)
+            self._caller.top.release(listing.fd)
+            await self._list(again, size)
+
+    async def _list(self, listing: Listing, size: int) -> None:
         reply = await self._caller.wind(self._caller.top.readdir, self._caller.call, listing.fd, size, listing.offset)
         listing.names += [entry.name for entry in reply.entries if entry.name not in (b".", b"..")]
         listing.end = reply.end or not reply.entries
@@ -124,8 +138,10 @@ class StackedDirectory:
         await self.volume.chown(place(path), uid, gid, follow_symlinks=follow)
 
     async def utime(self, path: bytes, atime_ns: int, mtime_ns: int, follow: bool) -> int:
+        found = (await self.volume._paths.find(place(path), follow=follow)).found
         await self.volume.utime(place(path), ns=(atime_ns, mtime_ns), follow_symlinks=follow)
-        return (await self.volume.stat(place(path), follow_symlinks=follow)).st_atime_ns
+        reply = await self._caller.wind(self._caller.top.stat, self._caller.call, Loc(found.gfid))
+        return int(reply.iatt.st.st_atime_ns)
 
     async def truncate(self, path: bytes, size: int) -> None:
         await self.volume.truncate(place(path), size)

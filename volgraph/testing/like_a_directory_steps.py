@@ -117,8 +117,9 @@ class Dice:
         return self.directory() if self.pick(range(4)) else self.path()
 
     def beside(self) -> bytes:
-        """A name in a directory that exists; something may stand there."""
-        return self._joined(self.directory(), self.pick(self.scene.names))
+        """A name in a directory that exists; something may stand there. A few have a slash or a dot behind them."""
+        path = self._joined(self.directory(), self.pick(self.scene.names))
+        return path + self.pick((b"",) * 14 + (b"/", b"/."))
 
     def path(self) -> bytes:
         """Mostly one that exists; now and then a strange one."""
@@ -142,7 +143,8 @@ class Dice:
         """What a symlink says: a name beside it, downwards, upwards, nowhere."""
         name, path = self.pick(self.scene.names), self.there()
         nowhere = b"/nowhere/at/all"
-        return self.pick((name, path or b".", b"../" + name, b"./" + name, name + b"/" + name, nowhere, b"T" * 4000))
+        down, slash = name + b"/" + name, name + b"/"
+        return self.pick((name, path or b".", b"../" + name, b"./" + name, down, slash, nowhere, b"T" * 4000))
 
     def slot(self) -> int:
         return self.pick(self.scene.slots or (0,))

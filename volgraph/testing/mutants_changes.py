@@ -110,7 +110,7 @@ def judges_each_write_alone() -> Iterator[None]:
     def alone(self: Change[Any], outcomes: Any, then: Any) -> Any:
         transaction = self.transaction
         missed, transaction.missed = transaction.missed, frozenset()
-        live, clean = set(transaction.live), set(transaction.clean)
+        live, clean = set(transaction.live), transaction.clean
         found = judging(self, outcomes, then)
         transaction.missed |= missed
         transaction.live, transaction.clean = live, clean

@@ -55,6 +55,7 @@ class SimNetwork:
         self._apart: dict[frozenset[str], float] = {}
         """Pairs of hosts between which nothing passes, and since when."""
         self._refusing: set[str] = set()
+        self._dead: set[str] = set()
         self._mended: Coming[None] = Coming()
 
     def at(self, host: str) -> SimHost:
@@ -109,6 +110,14 @@ class SimNetwork:
                 near.broken(errno.ECONNRESET, self.delay())
                 far.broken(errno.ECONNRESET, self.delay())
 
+    def die(self, host: str) -> None:
+        """As `crash`, and it connects to nobody until `revive`."""
+        self._dead.add(host)
+        self.crash(host)
+
+    def revive(self, host: str) -> None:
+        self._dead.discard(host)
+
     def mend(self, one: str | None = None, other: str | None = None) -> None:
         """End the partition between two hosts, or all partitions and refusals."""
         note(f"mend {one or 'all'} {other or ''}")
@@ -142,6 +151,8 @@ class SimNetwork:
         await anyio.sleep(self.delay())
         while self.apart(host, to):
             await self._mended
+        if host in self._dead:
+            raise fail(errno.ENETDOWN, host)
         listener = self._listeners.get((to, port))
         if listener is None or to in self._refusing:
             await anyio.sleep(self.delay())

@@ -47,6 +47,8 @@ class Operation:
     look: Look
     before: Value
     after: Value
+    locks_again: bool = False
+    """It takes the same lock twice: an unlock that a child refuses would make it wait for itself."""
 
 
 # --- before --------------------------------------------------------------------------------------------------------
@@ -137,6 +139,18 @@ async def append(top: Translator, fd: Fd) -> object:
     return await top.flush(CALL, fd)
 
 
+async def write_and_flush_twice(top: Translator, fd: Fd) -> object:
+    """The second write finds nothing open: the flush has given lock and marks back."""
+    await write(top, fd)
+    return await write(top, fd)
+
+
+async def set_mode_twice(top: Translator, fd: Fd) -> object:
+    """The second time it finds what the first has left on record, and sets the same."""
+    await top.setattr(CALL, FILE, NewAttributes(mode=0o600))
+    return await top.setattr(CALL, FILE, NewAttributes(mode=0o600))
+
+
 def once(change: Callable[[Translator, Fd], Awaitable[object]]) -> Perform:
     """One fop, and then the file is flushed."""
 
@@ -161,6 +175,9 @@ def of_contents(name: str, perform: Perform, after: bytes, prepare: Prepare = a_
 WRITEV = of_contents("writev", write, WRITTEN)
 WRITE_AND_LEAVE = of_contents("writev and leave", write_and_leave, WRITTEN)
 WRITE_TWICE = of_contents("writev twice", write_twice, WRITTEN)
+WRITE_AND_FLUSH_TWICE = Operation(
+    "writev and flush twice", a_file, write_and_flush_twice, contents, OLD, WRITTEN, locks_again=True
+)
 APPEND = of_contents("append", append, OLD + NEW, a_file_to_append_to)
 FSYNC = of_contents("writev and fsync", write_and_fsync, WRITTEN)
 FTRUNCATE = of_contents("ftruncate", once(lambda top, fd: top.ftruncate(CALL, fd, 4)), OLD[:4])
@@ -180,6 +197,7 @@ FSETATTR = Operation(
     b"644",
     b"600",
 )
+SETATTR_TWICE = Operation("setattr twice", a_file, set_mode_twice, mode, b"644", b"600", locks_again=True)
 SETXATTR = Operation(
     "setxattr",
     a_file_with_a_note,
@@ -211,7 +229,7 @@ async def _awaited(answer: Awaitable[object]) -> object:
 
 
 CHANGES_OF_CONTENTS = (
-    *(WRITEV, WRITE_AND_LEAVE, WRITE_TWICE, APPEND, FSYNC),
+    *(WRITEV, WRITE_AND_LEAVE, WRITE_TWICE, WRITE_AND_FLUSH_TWICE, APPEND, FSYNC),
     *(FTRUNCATE, TRUNCATE, FALLOCATE, DISCARD, ZEROFILL),
 )
-CHANGES_OF_ATTRIBUTES = (SETATTR, FSETATTR, SETXATTR, REMOVEXATTR, XATTROP)
+CHANGES_OF_ATTRIBUTES = (SETATTR, SETATTR_TWICE, FSETATTR, SETXATTR, REMOVEXATTR, XATTROP)

@@ -23,7 +23,9 @@ from ..translators.storage.posix import Posix, contents, landfill, opening, swee
 from ..translators.storage.posix.entries import PosixEntries
 from ..translators.storage.posix.handles import handle_name
 from ..translators.storage.posix.making import Making
+from ..translators.storage.posix.metadata import InodeMetadata
 from ..translators.storage.posix.owner import Owner
+from ..translators.storage.posix.places import Found, Place
 from ..translators.storage.posix.settling import Pending
 from ..translators.storage.posix.sidecar import SidecarMetadata
 from .power_loss import Report, explore, scratch_folder
@@ -76,14 +78,16 @@ def _fsyncdir_leaves_the_handles() -> AbstractContextManager[object]:
 def _fsync_of_data_alone() -> AbstractContextManager[object]:
     sync = contents._sync
 
-    def less(descriptor: int, disk: Disk, beside: str, gfid: Any, hidden: int, datasync: int, more: bool) -> Any:
+    def less(
+        descriptor: int, disk: Disk, beside: InodeMetadata, gfid: Any, hidden: int, datasync: int, more: bool
+    ) -> Any:
         return sync(descriptor, disk, beside, gfid, hidden, 1, more)
 
     return mock.patch.object(contents, "_sync", less)
 
 
 def _sidecar_is_not_synced() -> AbstractContextManager[object]:
-    return mock.patch.object(contents, "_sync_beside", return_value=None)
+    return mock.patch.object(SidecarMetadata, "sync", return_value=None)
 
 
 def _orphan_when_a_link_fails() -> AbstractContextManager[object]:
@@ -179,7 +183,17 @@ def _rename_is_not_noted() -> AbstractContextManager[object]:
 
 
 def _rename_is_noted_in_memory_alone() -> AbstractContextManager[object]:
-    return mock.patch.object(SidecarMetadata, "_sync", return_value=None)
+    note = SidecarMetadata.before_rename
+
+    def unsynced(self: SidecarMetadata, found: Found, new: Place) -> None:
+        with mock.patch.object(SidecarMetadata, "sync", return_value=None):
+            note(self, found, new)
+
+    return mock.patch.object(SidecarMetadata, "before_rename", unsynced)
+
+
+def _moves_are_not_settled() -> AbstractContextManager[object]:
+    return mock.patch.object(SidecarMetadata, "settle", return_value=None)
 
 
 MUTANTS = (
@@ -225,6 +239,13 @@ MUTANTS = (
         "the sidecar is told of a rename before, but the disk is not",
         _rename_is_noted_in_memory_alone,
         (("rename directory",),),
+        "sidecar",
+    ),
+    Mutant(
+        "settled",
+        "a directory is moved once more before the disk knows of the move before",
+        _moves_are_not_settled,
+        (("rename directory", "rename moved directory"),),
         "sidecar",
     ),
 )

@@ -71,6 +71,7 @@ LETTERS: Mapping[str, Workload] = {
     "rename over": lambda s: s.rename("a", "b"),
     "rename away": lambda s: s.rename("a", "d/a"),
     "rename directory": lambda s: s.rename("d", "e/d"),
+    "rename moved directory": lambda s: s.rename("e/d", "g"),
     "rename directory over": lambda s: s.rename("d", "e"),
     "rename directory over a full one": lambda s: s.rename("e", "d"),
     "link": lambda s: s.link("a", "d/l"),

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import anyio
 import attrs
 
-from ..graph import ROOT_GFID, Call, Fd, Gfid, Graph, Loc, Seams, Translator
+from ..graph import ROOT_GFID, ROOT_LOC, Call, Fd, Gfid, Graph, Loc, Seams, Translator
 from ..translators.cluster.afr import Afr
 from .cluster import Cluster
-from .history import SECONDS_MAX, Event, History
+from .history import KILLED, SECONDS_MAX, Event, History
 from .loop import run
 from .transcript import note
 from .tree import Tree
@@ -50,7 +51,7 @@ def simulate(
             await _under_faults(cluster, history)
             await cluster.recover()
             await anyio.sleep(SETTLE_SECONDS)
-            history.locks = {name: host.locks for name, host in cluster.hosts.items()}
+            history.left = {name: host.left() for name, host in cluster.hosts.items()}
             await _heal_and_read(cluster, history)
             await cluster.stop()
             history.images = {name: host.store.image() for name, host in cluster.hosts.items()}
@@ -77,27 +78,35 @@ def _innermost(error: Exception) -> Exception:
 
 async def _under_faults(cluster: Cluster, history: History) -> None:
     async with anyio.create_task_group() as clients:
-        clients.start_soon(cluster.suffer, history.faults)
+        clients.start_soon(_suffer, cluster, history)
         for number, steps in enumerate(history.workload):
             clients.start_soon(_client, cluster, history, f"client-{number}", steps)
 
 
+async def _suffer(cluster: Cluster, history: History) -> None:
+    history.happened = await cluster.suffer(history.faults)
+
+
 async def _client(cluster: Cluster, history: History, name: str, steps: Sequence[Step]) -> None:
-    async with cluster.client(name) as graph:
-        await graph.up(CONNECT_SECONDS)
-        worker = Worker(name, graph, history.events)
-        for step in steps:
-            await anyio.sleep(step.pause)
-            await worker.make(step)
+    """One process after the other, as often as it is killed; each goes on behind the step that the last one began."""
+    left, made = deque(steps), 0
+    while left:
+        async with cluster.process(name) as graph:
+            await graph.up(CONNECT_SECONDS)
+            worker = Worker(name, graph, history.events, made)
+            while left:
+                await anyio.sleep(left[0].pause)
+                made += 1
+                await worker.make(left.popleft())
 
 
 async def _heal_and_read(cluster: Cluster, history: History) -> None:
     """Heal from the lowest afr up until nothing is left; then read all there is, from the top."""
     async with cluster.client("healer") as graph:
-        await graph.up(CONNECT_SECONDS)
+        await graph.heard_from_all(CONNECT_SECONDS)
         for _ in range(HEAL_ROUNDS_MAX):
-            history.heal_left = await _heal(graph)
-            if not history.heal_left:
+            history.heal_left, history.split = await _heal(graph)
+            if not history.heal_left and not history.split:
                 break
             await anyio.sleep(HEAL_PAUSE_SECONDS)
         worker = Worker("healer", graph, history.events)
@@ -107,20 +116,24 @@ async def _heal_and_read(cluster: Cluster, history: History) -> None:
                 await worker.make(Step(0.0, Do.READ, name, block))
 
 
-async def _heal(graph: Graph) -> str:
-    """What could not be healed now, or ""."""
-    left = []
+async def _heal(graph: Graph) -> tuple[str, dict[str, frozenset[Gfid]]]:
+    """What could not be healed now, or ""; and by afr what is in split-brain, with what waits for it."""
+    left, split = [], {}
     for node in graph.find(Afr):
         with anyio.move_on_after(GIVE_UP_SECONDS) as limit:
             try:
+                await node.crawler.rest()
                 report = await node.heal(full=True)
             except OSError as error:
                 left.append(f"{node.name}: {error}")
             else:
-                left += [] if report.clean else [f"{node.name}: {report}"]
+                if report.split_brain and not report.failed:
+                    split[node.name] = frozenset(item.gfid for item in (*report.split_brain, *report.pending))
+                elif not report.clean:
+                    left.append(f"{node.name}: {report}")
         if limit.cancelled_caught:
             left.append(f"{node.name}: the heal does not end")
-    return "; ".join(left)
+    return "; ".join(left), split
 
 
 @attrs.define
@@ -130,7 +143,8 @@ class Worker:
     name: str
     graph: Graph
     events: list[Event]
-    _writes: int = 0
+    _made: int = 0
+    """Steps that were made under this name before: no value is written twice."""
 
     @property
     def top(self) -> Translator:
@@ -143,14 +157,20 @@ class Worker:
     async def make(self, step: Step) -> None:
         event = Event(self.name, step.do, step.name, anyio.current_time(), step.block, step.target)
         self.events.append(event)
+        self._made += 1
         work: Any = getattr(self, f"_{step.do.value}")
-        with anyio.move_on_after(GIVE_UP_SECONDS):
-            try:
-                await work(event)
-            except OSError as error:
-                event.error = errno.errorcode.get(error.errno or 0, str(error))
-            event.returned = anyio.current_time()
-        note(str(event))
+        try:
+            with anyio.move_on_after(GIVE_UP_SECONDS):
+                try:
+                    await work(event)
+                except OSError as error:
+                    event.error = errno.errorcode.get(error.errno or 0, str(error))
+                event.returned = anyio.current_time()
+        except anyio.get_cancelled_exc_class():
+            event.error, event.returned = KILLED, anyio.current_time()
+            raise
+        finally:
+            note(str(event))
 
     def _call(self, **xdata: object) -> Call:
         return Call(client=self.name, lk_owner=self.name.encode(), xdata=xdata or None)
@@ -176,8 +196,7 @@ class Worker:
 
     async def _write(self, event: Event) -> None:
         fd = await self._opened(event, os.O_WRONLY)
-        self._writes += 1
-        event.value = f"{self.name}/{self._writes}".encode().ljust(BLOCK_BYTES, b".")
+        event.value = f"{self.name}/{self._made}".encode().ljust(BLOCK_BYTES, b".")
         event.tried = True
         try:
             await self.top.writev(self._call(), fd, event.value, event.block * BLOCK_BYTES, os.O_WRONLY)
@@ -191,6 +210,16 @@ class Worker:
         finally:
             self.top.release(fd)
         event.value = bytes(reply.data) if any(reply.data) else None
+
+    async def _sync(self, event: Event) -> None:
+        fd, root = await self._opened(event, os.O_WRONLY), Fd(ROOT_GFID, is_dir=True)
+        try:
+            await self.top.fsync(self._call(), fd)
+            await self.top.opendir(self._call(), ROOT_LOC, root)
+            await self.top.fsyncdir(self._call(), root)
+        finally:
+            self.top.release(fd)
+            self.top.release(root)
 
     async def _unlink(self, event: Event) -> None:
         await self._lookup(event)

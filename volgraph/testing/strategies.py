@@ -11,10 +11,14 @@ Lists of steps and faults shrink to the few that matter.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
+import attrs
+
+from ..translators.storage.memory import Keep
 from .tree import Tree, afr, brick, unify
-from .workload import BETWEEN, BLOCKS, NAMES, Do, Fault, Go, Step
+from .workload import BETWEEN, BLOCKS, CRASHES, NAMES, Do, Fault, Go, Step
 
 try:
     from hypothesis import strategies as st
@@ -89,21 +93,37 @@ def workloads(clients_max: int = 3, steps_max: int = 12) -> SearchStrategy[list[
 
 
 def faults(tree: Tree, clients: int = 3, count_max: int = 5) -> SearchStrategy[list[Fault]]:
-    """Faults between clients and the bricks of a tree. Whatever is still broken at the end is mended by `simulate`.
+    """Faults between clients and the bricks of a tree. Whatever is still broken at the end is mended by `simulate`."""
+    mirrored = set(tree.mirrored())
 
-    Power losses are left out: what was not fsynced is then gone, and may be missed.
-    """
-    kinds = [kind for kind in Go if kind is not Go.POWER_LOSS]
+    def crashing(brick: str) -> SearchStrategy[tuple[str, Keep]]:
+        return st.tuples(st.just(brick), st.sampled_from(CRASHES if brick in mirrored else CRASHES[:1]))
+
     return st.lists(
         st.builds(
-            lambda when, what, brick, client, skew: Fault(
-                when, what, brick, client if what in BETWEEN else 0, skew if what is Go.SKEW else 0.0
-            ),
+            _fault,
             st.floats(0.0, SECONDS).map(lambda when: round(when, 3)),
-            st.sampled_from(kinds),
-            st.sampled_from(sorted(tree.bricks())),
+            st.sampled_from(Go),
+            st.sampled_from(sorted(tree.bricks())).flatmap(crashing),
             st.integers(0, clients - 1),
             st.sampled_from((-1e8, -1.0, 1.0, 1e8)),
+            st.integers(2, 12),
+            st.sampled_from((errno.EIO, 0)),
         ),
         max_size=count_max,
     )
+
+
+def _fault(when: float, what: Go, crash: tuple[str, Keep], client: int, seconds: float, every: int, code: int) -> Fault:
+    """With what this kind of fault has to do with, and nothing else."""
+    brick, keep = crash
+    fault = Fault(when, what, brick)
+    if what in BETWEEN:
+        return attrs.evolve(fault, client=client)
+    if what is Go.CLIENT_KILL:
+        return attrs.evolve(fault, client=client, seconds=abs(seconds) % 10)
+    if what is Go.SKEW:
+        return attrs.evolve(fault, seconds=seconds)
+    if what is Go.KILL:
+        return attrs.evolve(fault, keep=keep)
+    return attrs.evolve(fault, every=every, code=code) if what is Go.SICK else fault

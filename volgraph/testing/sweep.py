@@ -20,7 +20,20 @@ from typing import Any
 import attrs
 
 from .bench import Bench, Replicate
-from .fated import OK, REPLY_LOST, REQUEST_LOST, Fate, Moment, Phase, failing, short
+from .fated import (
+    LATE,
+    OK,
+    REPLY_LATE,
+    REPLY_LOST,
+    REQUEST_LOST,
+    Fate,
+    FateKind,
+    Moment,
+    Phase,
+    failing,
+    failing_late,
+    short,
+)
 from .invariants import INVARIANTS, Majority, Quorum, Trial, any_child, broken_by, intersecting, quorums
 from .loop import SimLoop
 from .operations import WRITEV, Operation
@@ -29,6 +42,12 @@ from .schedules import Drawn, Every, Given, Runs
 FATES = (OK, REQUEST_LOST, REPLY_LOST, failing(errno.EIO))
 CHANGE = (Phase.LOCK, Phase.PRE_OP, Phase.OP, Phase.FSYNC, Phase.POST_OP, Phase.UNLOCK)
 EVERYWHERE: Mapping[Phase, Sequence[Fate]] = dict.fromkeys(CHANGE, FATES)
+LATE_TOO: Mapping[Phase, Sequence[Fate]] = {
+    **dict.fromkeys(CHANGE, (*FATES, LATE, REPLY_LATE, failing_late(errno.EIO))),
+    Phase.UNLOCK: (OK, REQUEST_LOST, REPLY_LOST, LATE, REPLY_LATE),
+}
+"""For replicators that leave laggards behind. An unlock is never refused: they unlock in the midst of several changes,
+and the next one would wait for a lock that stays."""
 AFTER_HEAL = ("I02", "I05", "I06", "I07")
 VIOLATIONS_KEPT = 100
 
@@ -60,6 +79,8 @@ class SweepReport:
     schedules: int = 0
     acked: int = 0
     refused: int = 0
+    ends: int = 0
+    """In how many different states they left the bricks: each was read and healed once."""
     broken: dict[str, int] = attrs.field(factory=dict)
     """By invariant, how many schedules broke it."""
     violations: list[Violation] = attrs.field(factory=list)
@@ -80,7 +101,8 @@ class SweepReport:
         share = self.refused / max(1, self.schedules)
         text = (
             f"{self.operation} on {self.copies} copies: {self.schedules} schedules in {self.seconds:.1f} s, "
-            f"{self.acked} acked, {self.refused} refused ({share:.0%}), broken: {broken}"
+            f"{self.acked} acked, {self.refused} refused ({share:.0%}), "
+            f"{self.ends or self.schedules} different ends, broken: {broken}"
         )
         shown = sorted(self.violations, key=lambda each: each.faults)[:3]
         return "\n".join([text, *(str(violation) for violation in shown)])
@@ -106,6 +128,8 @@ def sweep(
     for: unless given any child for two copies, else the majority. `given` is one schedule, replayed.
     """
     quorum = quorum or _usual_quorum(copies)
+    if operation.locks_again:
+        fates = {**fates, Phase.UNLOCK: _unrefused(fates.get(Phase.UNLOCK, (OK,)))}
     report = SweepReport(operation.name, copies)
     started = time.perf_counter()
     schedules = _schedules(faults_max, drawn, seed, given)
@@ -113,19 +137,24 @@ def sweep(
     for _ in schedules.runs():
         bench = Bench(replicate, operation, copies, quorum)
         met: list[Fate] = []
-        bench.change(_deciding(schedules, lambda moment: fates.get(moment.phase, (OK,)), met))
-        everybody_must_know = bench.trial.acked and intersecting(quorum, copies)
+        overlapping = quorums(quorum, copies) if intersecting(quorum, copies) else []
+        bench.change(_deciding(schedules, lambda moment: fates.get(moment.phase, (OK,)), met), overlapping)
+        everybody_must_know = bench.trial.acked and bool(overlapping)
         left = (everybody_must_know, bench.trial.left_behind)
         if left in seen:
             bench.trial.ends_like(seen[left])
         else:
-            bench.read(quorums(quorum, copies) if everybody_must_know else [bench.everyone])
+            bench.read(overlapping if everybody_must_know else [bench.everyone])
             if "I07" in invariants:
                 _on_a_loop(bench.heal(), seed)
             seen[left] = bench.trial
-        report.add(bench.trial, broken_by(bench.trial, invariants), met)
+        wrongs = broken_by(bench.trial, invariants)
+        if bench.early is not None:
+            wrongs += broken_by(bench.early, [name for name in invariants if name != "I07"])
+        report.add(bench.trial, wrongs, met)
         if stop_at_first and report.violations:
             break
+    report.ends = len(seen)
     report.seconds = time.perf_counter() - started
     return report
 
@@ -137,6 +166,7 @@ def sweep_heal(
     *,
     quorum: Quorum | None = None,
     faults_max: int | None = 1,
+    drawn: int = 0,
     seed: int = 0,
     given: Sequence[Fate] | None = None,
     invariants: Collection[str] = AFTER_HEAL,
@@ -150,7 +180,7 @@ def sweep_heal(
     quorum = quorum or _usual_quorum(copies)
     report = SweepReport(f"heal of {operation.name}", copies)
     started = time.perf_counter()
-    schedules = _schedules(faults_max, 0, seed, given)
+    schedules = _schedules(faults_max, drawn, seed, given)
     for _ in schedules.runs():
         bench = Bench(replicate, operation, copies, quorum)
         met: list[Fate] = []
@@ -174,6 +204,10 @@ def _healing_fates(moment: Moment) -> Sequence[Fate]:
     if moment.phase is Phase.UNLOCK:
         return (OK, REQUEST_LOST, REPLY_LOST)
     return (*FATES, short(1)) if moment.fop == "writev" else FATES
+
+
+def _unrefused(fates: Sequence[Fate]) -> Sequence[Fate]:
+    return tuple(fate for fate in fates if fate.kind is not FateKind.ERROR)
 
 
 def _usual_quorum(copies: int) -> Quorum:
