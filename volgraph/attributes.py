@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping
+from operator import index
 
-from .caller import Caller, process_umask
+from .caller import Caller, is_mode, process_umask
 from .errors import StrPath, at_path, fresh
 from .graph import NOW_NS, Graph, Iatt, NewAttributes, fail
 from .listing import stat_result
@@ -14,9 +15,13 @@ from .paths import Paths
 
 HIDDEN_KEYS = "trusted.afr."
 """Replication's own attributes: applications neither see nor set them."""
+BRICKS_KEYS = ("trusted.gfid", "trusted.glusterfs.volume-id", "trusted.glusterfs.mdata", "trusted.pgfid.")
+"""Those of the bricks, or what they begin with. A brick passes them over in silence, as GlusterFS does."""
 
 
 class Attributes:
+    """What is no number is TypeError, as from `os`, before anything is asked: a brick might keep it."""
+
     def __init__(self, graph: Graph, umask: int | None = None, label: str = "") -> None:
         """`umask` None: that of the process. With a `label`, errors name `label:path`."""
         self.graph = graph
@@ -46,12 +51,14 @@ class Attributes:
     # --- changes ---------------------------------------------------------------------------------------------------
 
     async def chmod(self, path: StrPath, mode: int, follow_symlinks: bool = True) -> None:
-        """Set the permission bits. EPERM."""
+        """Set the permission bits. EPERM; EINVAL no mode at all."""
+        if not is_mode(index(mode)):
+            raise at_path(fail(errno.EINVAL), self._caller.named(path))
         await self._setattr(path, NewAttributes(mode=mode & 0o7777), follow_symlinks)
 
     async def chown(self, path: StrPath, uid: int, gid: int, follow_symlinks: bool = True) -> None:
         """Set owner and group; -1 leaves one as it is. EPERM."""
-        new = NewAttributes(uid=None if uid == -1 else uid, gid=None if gid == -1 else gid)
+        new = NewAttributes(uid=None if uid == -1 else index(uid), gid=None if gid == -1 else index(gid))
         await self._setattr(path, new, follow_symlinks)
 
     async def utime(
@@ -67,7 +74,7 @@ class Attributes:
             raise ValueError("utime: you may specify either 'times' or 'ns' but not both")
         if times is not None:
             ns = (int(times[0] * 1e9), int(times[1] * 1e9))
-        access, change = (NOW_NS, NOW_NS) if ns is None else ns
+        access, change = (NOW_NS, NOW_NS) if ns is None else map(index, ns)
         await self._setattr(path, NewAttributes(atime_ns=access, mtime_ns=change), follow_symlinks)
 
     @fresh
@@ -79,6 +86,7 @@ class Attributes:
     @fresh
     async def truncate(self, path: StrPath, size: int) -> None:
         """Cut or extend a file. EISDIR EINVAL (below 0, or no regular file) EFBIG."""
+        size = index(size)
         if size < 0:
             raise fail(errno.EINVAL)
         place = await self._paths.find(path)
@@ -114,6 +122,7 @@ class Attributes:
     ) -> None:
         """EEXIST (XATTR_CREATE) ENODATA (XATTR_REPLACE) ENOSPC EPERM."""
         key, data = self._own_key(name), bytes(memoryview(value))  # bytes(5) would be five zeros
+        flags = index(flags)
         place = await self._paths.find(path, follow=follow_symlinks)
         await self._caller.wind(self._caller.top.setxattr, self._caller.call, place.loc, {key: data}, flags)
 
@@ -126,6 +135,6 @@ class Attributes:
 
     def _own_key(self, name: str | bytes) -> str:
         key = os.fsdecode(name)
-        if key.startswith(HIDDEN_KEYS):
+        if key.startswith((HIDDEN_KEYS, *BRICKS_KEYS)):
             raise fail(errno.EPERM)
         return key

@@ -116,3 +116,8 @@ def process_umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def is_mode(mode: int) -> bool:
+    """Whether the kernel would take it for one: an int of 32 bits. Of others `os` says OverflowError."""
+    return -(1 << 31) <= mode < 1 << 31

@@ -6,7 +6,7 @@ import errno
 import os
 import stat as mode_bits
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 
 import attrs
 
@@ -45,6 +45,7 @@ class LocalReader:
 class LocalWriter:
     path: str
     fd: int
+    made: Identity | None
     _offset: int = 0
 
     async def write(self, data: Buffer, offset: int) -> None:
@@ -110,8 +111,15 @@ class LocalTree:
 
     @asynccontextmanager
     async def writing(self, path: str, follow: bool) -> AsyncIterator[LocalWriter]:
-        with opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, follow) as fd:
-            yield LocalWriter(path, fd)
+        with ExitStack() as stack:
+            made: Identity | None = None
+            try:
+                fd = stack.enter_context(opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, follow))
+                st = os.fstat(fd)
+                made = (st.st_dev, st.st_ino)
+            except FileExistsError:
+                fd = stack.enter_context(opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, follow))
+            yield LocalWriter(path, fd, made)
 
     async def mkdir(self, path: str) -> None:
         os.mkdir(path, 0o700)

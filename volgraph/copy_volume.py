@@ -19,7 +19,7 @@ from .graph import Buffer, NewAttributes
 if TYPE_CHECKING:
     from .volume import Volume
 
-READ, WRITE = Mode.parse("rb"), Mode.parse("wb")
+READ, WRITE, NEW = Mode.parse("rb"), Mode.parse("wb"), Mode.parse("xb")
 
 
 @attrs.define
@@ -54,6 +54,7 @@ class VolumeReader:
 @attrs.define
 class VolumeWriter:
     file: File
+    made: Identity | None
 
     async def write(self, data: Buffer, offset: int) -> None:
         await self.file.pwrite(data, offset)
@@ -106,8 +107,14 @@ class VolumeTree:
 
     @asynccontextmanager
     async def writing(self, path: str, follow: bool) -> AsyncIterator[VolumeWriter]:
-        async with await self.volume._open(path, WRITE, PRIVATE, follow) as file:
-            yield VolumeWriter(file)
+        made: Identity | None = None
+        try:
+            file = await self.volume._open(path, NEW, PRIVATE, follow)
+            made = (0, file._fd.gfid.ino)
+        except FileExistsError:
+            file = await self.volume._open(path, WRITE, PRIVATE, follow)
+        async with file:
+            yield VolumeWriter(file, made)
 
     async def mkdir(self, path: str) -> None:
         await self.volume.mkdir(path, 0o700)

@@ -1,8 +1,9 @@
 """Copies of trees: into a volume, out of it, or from one to another.
 
 As `cp -a` makes them: modes, times (to the nanosecond), extended attributes, symlinks, hard links within the tree,
-holes, fifos, sockets and devices are kept, and where root copies, owners. Paths are str; a name that is no text is in
-it as `os.fsdecode` has it.
+holes, fifos, sockets and devices are kept, and where root copies, owners. Of a file that cannot be copied whole nothing
+is left, if the copy has made it; one that stood there before stays, incomplete, and the error says so. Paths are str; a
+name that is no text is in it as `os.fsdecode` has it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import errno
 import os
 import stat as mode_bits
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Protocol
 
+import anyio
 import attrs
 
 from .files import IO_BYTES_MAX
@@ -28,6 +30,9 @@ Identity = tuple[int, int]
 
 TOLD_BYTES = 16 << 20
 """The progress of a file is told whenever so much has come."""
+
+TAKE_AWAY_SECONDS = 5.0
+"""How long whoever is cancelled waits for half a file to be removed."""
 
 NO_LINK = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV))
 """The target can make no hard link: the file gets contents of its own."""
@@ -62,7 +67,10 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """A new, or emptied, file of the target. Until it is finished only its owner may use it."""
+    """A new, or emptied, file of the target. Until it is finished only its owner may use a new one."""
+
+    made: Identity | None
+    """Of a new one; None of one that was there before."""
 
     async def write(self, data: Buffer, offset: int) -> None: ...
 
@@ -226,13 +234,38 @@ class Copy:
         st = item.st
         source = self.source.reading(item.here, item.is_top)
         target = self.target.writing(item.there, item.is_top)
-        async with source as reader, target as writer:
-            size = None
-            if st.st_blocks * 512 < st.st_size:
-                size = await self._with_holes(item, reader, writer)
-            else:
-                await self._range(item, reader, writer, 0, None)
-            await writer.finish(st, size, await reader.xattrs())
+        begun: Writer | None = None
+        try:
+            async with source as reader, target as writer:
+                begun, size = writer, None
+                if st.st_blocks * 512 < st.st_size:
+                    size = await self._with_holes(item, reader, writer)
+                else:
+                    await self._range(item, reader, writer, 0, None)
+                await writer.finish(st, size, await reader.xattrs())
+        except BaseException as error:  # a cancellation of any kind
+            if begun is not None and await self._is_left(item, begun.made):
+                self._say_left(item, error)
+            raise
+
+    async def _is_left(self, item: _Item, made: Identity | None) -> bool:
+        """Take away a file that is not whole, which under its name would look so, if this copy has made it. What was
+        there before is not ours to remove: it is left, as is what cannot be reached any more."""
+        with anyio.move_on_after(TAKE_AWAY_SECONDS, shield=True), suppress(OSError):
+            there = await _found(self.target, item.there, item.is_top and made is None)
+            if made is None:
+                return there is not None and mode_bits.S_ISREG(there.st_mode)  # a device is as it was
+            if there is not None and _identity(there) == made:
+                await self.target.unlink(item.there)
+            return False
+        return True
+
+    def _say_left(self, item: _Item, error: BaseException) -> None:
+        """In the error itself; whoever is cancelled shows none."""
+        name = self.target.named(item.there)
+        error.add_note(f"{name} is left incomplete")
+        if self.on_error is not None and not isinstance(error, Exception):
+            self.on_error(OSError(errno.EINTR, "Is left incomplete: the copy was interrupted", name))
 
     async def _with_holes(self, item: _Item, reader: Reader, writer: Writer) -> int:
         """Only what is between the holes; answers the size."""

@@ -47,6 +47,8 @@ def at_path(error: OSError, name: str | bytes, other: str | bytes | None = None)
     if error.filename is not None and error.filename != name:
         error.add_note(f"from {error.filename}")
     error.filename = name
-    if other is not None:  # None would be printed too
+    if other is not None:
         error.filename2 = other
+    elif error.filename2 is not None:
+        del error.filename2  # the brick's own; None would be printed too
     return error

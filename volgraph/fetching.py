@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from .errors import at_path
 from .graph import Seams, Translator, all_that_is_wrong, fail
 from .volspec import Dialect, Params, Problem, Spec, SpecError, parse
+from .volspec.reading import SCHEME as SCHEME
 
-SCHEME = "gluster://"
 URL = re.compile(r"gluster://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/(.+)", re.DOTALL)
 PORT = 24007
 

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
+from operator import index
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -34,6 +35,8 @@ R = TypeVar("R")
 
 IO_BYTES_MAX = 1 << 20
 """One fop reads or writes at most this much."""
+OFFSET_MAX = (1 << 63) - 1
+"""Of a byte in a file."""
 
 KEEP_SIZE = 1
 """The flag of fallocate."""
@@ -152,7 +155,7 @@ class File:
 
     async def _pieces(self, size: int | None, offset: int) -> list[Buffer]:
         """What readv answers, fop by fop; `size` None: up to the end."""
-        self._check(self._mode.readable, size or 0, offset)
+        self._check(self._mode.readable, 0 if size is None else size, offset)
         pieces: list[Buffer] = []
         while size is None or size > 0:
             wanted = IO_BYTES_MAX if size is None else min(size, IO_BYTES_MAX)
@@ -170,8 +173,10 @@ class File:
     # --- position and size -----------------------------------------------------------------------------------------
 
     async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position; also to the next data (`os.SEEK_DATA`) or hole (`os.SEEK_HOLE`). EINVAL below 0; ENXIO."""
+        """Move the position; also to the next data (`os.SEEK_DATA`) or hole (`os.SEEK_HOLE`). EINVAL below 0,
+        or behind `OFFSET_MAX`; ENXIO."""
         self._check(True)
+        offset = index(offset)
         if whence in (os.SEEK_DATA, os.SEEK_HOLE):
             what = SEEK_DATA if whence == os.SEEK_DATA else SEEK_HOLE
             target = (await self._wind(self._top.seek, self._fd, offset, what)).offset
@@ -183,7 +188,7 @@ class File:
             target = (await self.stat()).st_size + offset
         else:
             raise ValueError(f"invalid whence: {whence}")
-        if target < 0:
+        if not 0 <= target <= OFFSET_MAX:
             raise self._named(fail(errno.EINVAL))
         self._position = target
         return target
@@ -195,7 +200,7 @@ class File:
     async def truncate(self, size: int | None = None) -> int:
         """Cut or extend the file to `size`, or to the position, which stays where it is."""
         self._check(self._mode.writable)
-        wanted = self._position if size is None else size
+        wanted = self._position if size is None else index(size)
         await self._wind(self._top.ftruncate, self._fd, wanted)
         return wanted
 
@@ -241,12 +246,14 @@ class File:
 
     def lock(self, start: int = 0, length: int = 0, shared: bool = False, wait: bool = True) -> Locking:
         """Hold an fcntl lock on a range (`length` 0: to the end): `async with file.lock(0, 100)`. EAGAIN held by
-        another, without `wait`; EDEADLK.
+        another, without `wait`; EDEADLK; EOVERFLOW it would go beyond `OFFSET_MAX`.
 
         The locks of one open file have one owner: where they overlap, the later replaces the earlier, and given back is
         what both cover. Whoever is cancelled while waiting, or while holding, leaves nothing behind.
         """
         self._check(True, start, length)
+        if start + max(length, 1) - 1 > OFFSET_MAX:
+            raise self._named(fail(errno.EOVERFLOW))
         flock = Flock(LockType.READ if shared else LockType.WRITE, start, length, self._call.pid, self._call.lk_owner)
         return Locking(self, flock, LockCommand.WAIT if wait else LockCommand.SET)
 
@@ -301,7 +308,7 @@ class File:
             raise ValueError("I/O operation on closed file")
         if not allowed:
             raise self._named(fail(errno.EBADF))
-        if min(amounts, default=0) < 0:
+        if min(map(index, amounts), default=0) < 0:
             raise self._named(fail(errno.EINVAL))
 
     def _named(self, error: OSError) -> OSError:

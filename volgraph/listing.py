@@ -60,7 +60,19 @@ def stat_result(iatt: Iatt) -> os.stat_result:
 
 
 async def entries(caller: Caller, directory: Gfid) -> list[Entry]:
-    """Every entry of a directory, in the order of the brick. ENOTDIR; EIO a name that cannot be one."""
+    """Every entry of a directory, in the order of the brick. ENOTDIR; EIO a name that cannot be one.
+
+    The offsets of one copy mean nothing to another: a listing whose copy goes (ENOTCONN) is begun again, once.
+    """
+    try:
+        return await _entries(caller, directory)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+    return await _entries(caller, directory)
+
+
+async def _entries(caller: Caller, directory: Gfid) -> list[Entry]:
     top = caller.top
     fd = Fd(directory, os.O_RDONLY | os.O_DIRECTORY, is_dir=True)
     await caller.wind_open(fd, top.opendir, caller.call, Loc(directory), fd)

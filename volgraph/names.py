@@ -6,14 +6,16 @@ import errno
 import os
 import stat as mode_bits
 from collections.abc import AsyncIterator
+from operator import index
 from typing import AnyStr
 
 from . import listing
 from .attributes import Attributes
+from .caller import is_mode
 from .errors import StrPath, at_path, fresh, fresh_pair
-from .graph import Iatt, fail
+from .graph import ROOT_GFID, Iatt, fail
 from .listing import DirEntry
-from .paths import as_bytes, as_given, components, ends_in_dots, wants_directory
+from .paths import as_bytes, as_given, wants_directory
 
 
 class Names(Attributes):
@@ -74,11 +76,11 @@ class Names(Attributes):
 
     @fresh
     async def mkdir(self, path: StrPath, mode: int = 0o777) -> None:
-        """EEXIST ENOENT (its parent) ENOSPC."""
+        """EEXIST ENOENT (its parent) ENOSPC; EINVAL no mode at all."""
         caller = self._caller
-        place = await self._paths.place(path)
-        if place.iatt is not None:
-            raise fail(errno.EEXIST)
+        if not is_mode(index(mode)):
+            raise fail(errno.EINVAL)
+        place = await self._paths.to_make(path, directory=True)
         allowed = mode & 0o1777 & ~caller.umask  # as mkdir(2), which sets no set-id bits
         await caller.wind(caller.top.mkdir, caller.making(), place.loc, allowed, caller.umask)
 
@@ -103,10 +105,8 @@ class Names(Attributes):
     async def mknod(self, path: StrPath, mode: int = 0o600, device: int = 0) -> None:
         """Make a fifo, a socket or a device, as the type in `mode` says (`stat.S_IFIFO | 0o600`), or an empty file.
         EEXIST ENOENT (its parent) EPERM (devices are for root) ENOSPC."""
-        caller = self._caller
-        place = await self._paths.place(path)
-        if place.iatt is not None:
-            raise fail(errno.EEXIST)
+        caller, mode, device = self._caller, index(mode), index(device)
+        place = await self._paths.to_make(path)
         mode = mode if mode_bits.S_IFMT(mode) else mode | mode_bits.S_IFREG
         await caller.wind(caller.top.mknod, caller.making(), place.loc, mode & ~caller.umask, device, caller.umask)
 
@@ -114,9 +114,7 @@ class Names(Attributes):
     async def link(self, old: StrPath, new: StrPath) -> None:
         """Give a file (or a symlink itself) one more name. EEXIST EPERM (a directory) EMLINK."""
         source = await self._paths.find(old, follow=False)
-        target = await self._paths.place(new)
-        if target.iatt is not None:
-            raise fail(errno.EEXIST)
+        target = await self._paths.to_make(new)
         if source.found.is_dir:
             raise fail(errno.EPERM)
         await self._caller.wind(self._caller.top.link, self._caller.call, source.loc, target.loc)
@@ -128,9 +126,7 @@ class Names(Attributes):
     @fresh
     async def _symlink(self, path: StrPath, target: bytes) -> None:
         caller = self._caller
-        place = await self._paths.place(path)
-        if place.iatt is not None:
-            raise fail(errno.EEXIST)
+        place = await self._paths.to_make(path)
         await caller.wind(caller.top.symlink, caller.making(), target, place.loc, caller.umask)
 
     async def readlink(self, path: AnyStr | os.PathLike[AnyStr]) -> AnyStr:
@@ -148,14 +144,15 @@ class Names(Attributes):
 
     @fresh_pair
     async def rename(self, old: StrPath, new: StrPath) -> None:
-        """Move a name, replacing what stands at the new one. ENOENT EISDIR ENOTDIR ENOTEMPTY EINVAL (into itself)."""
-        raw_old, raw_new = as_bytes(old), as_bytes(new)
-        if ends_in_dots(raw_old) or ends_in_dots(raw_new):
-            raise fail(errno.EINVAL)
-        source, target = await self._paths.place(old), await self._paths.place(new)
-        if source.is_root or target.is_root:
+        """Move a name, replacing what stands at the new one. ENOENT EISDIR ENOTDIR ENOTEMPTY EINVAL (into itself) EBUSY
+        (what has no name: the root, or a path that ends in dots)."""
+        nameless = await self._paths.nameless(old)
+        source = await self._paths.place(old)
+        nameless |= await self._paths.nameless(new)
+        target = await self._paths.place(new)
+        if nameless:
             raise fail(errno.EBUSY)
-        if (wants_directory(raw_old) or wants_directory(raw_new)) and not source.found.is_dir:
+        if (wants_directory(as_bytes(old)) or wants_directory(as_bytes(new))) and not source.found.is_dir:
             raise fail(errno.ENOTDIR)
         source.found  # noqa: B018 (raises ENOENT)
         await self._caller.wind(self._caller.top.rename, self._caller.call, source.loc, target.loc)
@@ -163,7 +160,7 @@ class Names(Attributes):
     @fresh
     async def unlink(self, path: StrPath) -> None:
         """Remove a name that is no directory. ENOENT EISDIR."""
-        if not components(as_bytes(path)):
+        if await self._paths.nameless(path):
             raise fail(errno.EISDIR)
         place = await self._paths.to_remove(path)
         if place.found.is_dir:
@@ -172,7 +169,11 @@ class Names(Attributes):
 
     @fresh
     async def rmdir(self, path: StrPath) -> None:
-        """Remove an empty directory. ENOENT ENOTDIR ENOTEMPTY."""
+        """Remove an empty directory. ENOENT ENOTDIR ENOTEMPTY (of a path that ends in `..` too) EBUSY (the root) EINVAL
+        (of a path that ends in `.`)."""
+        if await self._paths.nameless(path):
+            last = as_bytes(path).rstrip(b"/").rpartition(b"/")[2]
+            raise fail({b"..": errno.ENOTEMPTY, b".": errno.EINVAL}.get(last, errno.EBUSY))
         place = await self._paths.to_remove(path)
         if not place.found.is_dir:
             raise fail(errno.ENOTDIR)
@@ -180,9 +181,11 @@ class Names(Attributes):
 
     async def rmtree(self, path: StrPath) -> None:
         """Remove a directory and all below it; of the root, all below it. ENOTDIR (a symlink to one too)."""
-        if not mode_bits.S_ISDIR((await self.lstat(path)).st_mode):
+        st = await self.lstat(path)
+        if not mode_bits.S_ISDIR(st.st_mode):
             raise at_path(fail(errno.ENOTDIR), self._caller.named(path))
-        async for above, _, others in self.walk(os.fsdecode(path), topdown=False):
+        top = "/" if st.st_ino == ROOT_GFID.ino else os.fsdecode(path)  # whatever way leads to it
+        async for above, _, others in self.walk(top, topdown=False):
             for name in others:
                 await self.unlink(os.path.join(above, name))
             if above.strip("/"):

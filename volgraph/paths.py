@@ -71,6 +71,13 @@ def ends_in_dots(path: bytes) -> bool:
     return path.rstrip(b"/").rpartition(b"/")[2] in (b".", b"..")
 
 
+def steps(path: bytes, *, slash: bool) -> list[bytes]:
+    """The components of a path; and where the last of them has to be a directory, what says so: a dot, or, if that is
+    to be told, nothing behind a slash."""
+    end = [b"."] if ends_in_dots(path) else [b""] if slash and path.endswith(b"/") else []
+    return components(path) + end
+
+
 @attrs.define(eq=False)
 class Paths:
     """Resolves paths from the root of the volume. Nothing is remembered from one path to the next."""
@@ -86,18 +93,24 @@ class Paths:
         place.found  # noqa: B018 (raises ENOENT)
         return place
 
-    async def place(self, path: StrPath, *, follow: bool = False) -> Place:
+    async def place(self, path: StrPath, *, follow: bool = False, file: bool = False) -> Place:
         """The place that a path names, whether anything stands there or not. ENOENT (a directory on the way) ENOTDIR
-        ELOOP."""
-        todo = deque(components(as_bytes(path)))
+        ELOOP. `file`: one may be made there; EISDIR for a name with a slash behind it, whether it is there or not."""
+        raw = as_bytes(path)
+        todo = deque(steps(raw, slash=file))
         trail = [Place(NULL_GFID, b"", None)]  # the root, whose attributes are asked for only if it is the goal
         links = 0
         while todo:
             name = todo.popleft()
-            if name == b"..":
-                await self._search(trail[-1])
-                del trail[max(1, len(trail) - 1) :]
+            if name in (b"", b".", b".."):
+                if name:
+                    await self._search(trail[-1])
+                if name == b"..":
+                    del trail[max(1, len(trail) - 1) :]
                 continue
+            if file and len(todo) == 1 and not todo[0]:
+                await self._search(trail[-1])
+                raise fail(errno.EISDIR)
             place = await self.child(_gfid(trail[-1]), name)
             if place.iatt is None:
                 if todo:
@@ -110,7 +123,7 @@ class Paths:
                     raise fail(errno.ELOOP if target else errno.ENOENT)
                 if target.startswith(b"/"):
                     del trail[1:]
-                todo.extendleft(reversed(components(target)))
+                todo.extendleft(reversed(steps(target, slash=True)))
                 continue
             if todo and not place.iatt.is_dir:
                 raise fail(errno.ENOTDIR)
@@ -121,19 +134,35 @@ class Paths:
         return trail[-1]
 
     async def _search(self, place: Place) -> None:
-        """Going up from a directory asks for the right to search it, as going down does. EACCES."""
+        """A step from a directory to itself, or up, asks for the right to search it, as one down does. EACCES."""
         if self.caller.call.uid and not place.is_root:
             await self.caller.wind(self.caller.top.access, self.caller.call, Loc(_gfid(place)), os.X_OK)
 
-    async def to_remove(self, path: StrPath) -> Place:
-        """The name that is to be removed or moved away. EBUSY the root; EINVAL one that ends in dots; ENOENT."""
+    async def nameless(self, path: StrPath) -> bool:
+        """Whether a path ends in no name that could be made, moved or removed: in `.` or `..`, or at the root. What is
+        wrong on the way there is raised: ENOENT ENOTDIR ELOOP."""
         raw = as_bytes(path)
-        if ends_in_dots(raw):
-            raise fail(errno.EINVAL)
+        if components(raw) and not ends_in_dots(raw):
+            return False
+        await self.find(raw)
+        return True
+
+    async def to_make(self, path: StrPath, *, directory: bool = False) -> Place:
+        """The free name of what is to be made. EEXIST; ENOENT (a directory on the way, or a name with a slash behind it
+        that is to be none)."""
+        if await self.nameless(path):
+            raise fail(errno.EEXIST)
         place = await self.place(path)
-        if place.is_root:
-            raise fail(errno.EBUSY)
-        if wants_directory(raw) and not place.found.is_dir:
+        if place.iatt is not None:
+            raise fail(errno.EEXIST)
+        if wants_directory(as_bytes(path)) and not directory:
+            raise fail(errno.ENOENT)
+        return place
+
+    async def to_remove(self, path: StrPath) -> Place:
+        """The name that is to be removed. ENOENT ENOTDIR."""
+        place = await self.place(path)
+        if wants_directory(as_bytes(path)) and not place.found.is_dir:
             raise fail(errno.ENOTDIR)
         place.found  # noqa: B018 (raises ENOENT)
         return place

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class NodeStatus:
-    """One node. `state` is up, down or unknown; `reason` says why it is down; `health` what else is to be known of a
-    brick that is up: suspect (its machine went down while it was in use), full, read-only.
+    """One node. `state` is up, down or unknown; `reason` says why it is not up; `health` what else is to be known of a
+    brick that is up: suspect (its machine went down while it was in use), full, read-only; or of an afr: which children
+    are kept out, or empty beside full ones, and what to do.
 
     `pending` counts objects that are to be healed (None: nobody asked yet, or the node does not replicate). `latency`
     in seconds, `size` and `free` in bytes are what a leaf last answered (None: nobody asked yet, or it did not).
@@ -45,7 +46,7 @@ def status_of(top: Translator, reports: Mapping[str, HealReport], probes: Mappin
             name=node.name,
             type=node.type_name,
             state=node.state.value,
-            reason=node.down_reason,
+            reason=_reason(node),
             health=_health(node, probe),
             pending=None if report is None else len(report.pending) + len(report.split_brain) + len(report.failed),
             latency=None if probe is None else probe.latency,
@@ -56,6 +57,14 @@ def status_of(top: Translator, reports: Mapping[str, HealReport], probes: Mappin
     return made[top]
 
 
+def _reason(node: Translator) -> str:
+    """Why it is not up; "" if it is."""
+    if node.down_reason or node.state is not State.UNKNOWN:
+        return node.down_reason
+    silent = [child.name for child in node.below if child.state is State.UNKNOWN]
+    return f"no word yet from {', '.join(silent)}" if silent else "no answer yet"
+
+
 def _health(node: Translator, probe: Probe | None) -> tuple[str, ...]:
     """What a brick of this process says of itself, and one behind a server in its answers."""
     if node.state is not State.UP:
@@ -64,4 +73,6 @@ def _health(node: Translator, probe: Probe | None) -> tuple[str, ...]:
     words = [word.strip() for word in said.split(",")[1:]]  # the first says whether it is up
     if probe is not None and probe.suspect and "suspect" not in words:
         words.append("suspect")
+    if probe is not None and probe.advice:
+        words.append(probe.advice)
     return tuple(words)

@@ -59,12 +59,12 @@ class Volume(Names):
     @fresh
     async def _open(self, path: StrPath, mode: Mode, permissions: int, follow: bool = True) -> File:
         """ELOOP a symlink that is not to be followed."""
-        place = await self._paths.place(path, follow=follow and not mode.exclusive)
-        if mode.create and wants_directory(as_bytes(path)):
-            raise fail(errno.EISDIR)
+        if mode.exclusive and await self._paths.nameless(path):
+            raise fail(errno.EEXIST)
+        place = await self._paths.place(path, follow=follow and not mode.exclusive, file=mode.create)
         if place.iatt is None and mode.create:
             try:
-                return await self._create(path, place.loc, mode, permissions & ~self._caller.umask)
+                return await self._create(path, place.loc, mode, permissions & 0o7777 & ~self._caller.umask)
             except FileExistsError:
                 if mode.exclusive:
                     raise
@@ -117,8 +117,10 @@ class Volume(Names):
         """Copy a local file, or a directory with all below it, to `path`, as `cp -a` does: modes, times, extended
         attributes, symlinks, hard links within the tree, holes, fifos and devices are kept, and owners if root copies.
 
-        A directory that stands at `path` is filled, a file replaced. `choose` says of each local path below `source`
-        whether it is copied. `progress` is told each path when it is done, and the bytes since it was last told; of
+        A directory that stands at `path` is filled, a file overwritten. One that cannot be copied whole is removed
+        again, for half of it would look whole, if the copy has made it; one that was there before is left incomplete,
+        and the error has a note of that. `choose` says of each local path below `source` whether it is copied.
+        `progress` is told each path when it is done, and the bytes since it was last told; of
         long files several times. With `on_error` what cannot be copied is told there, and the rest is copied all the
         same; without, the first error ends it. EINVAL onto or into itself, or its bricks.
         """

@@ -79,6 +79,9 @@ class FileSync:
         self._there = file
         self._portal = portal
 
+    def __repr__(self) -> str:
+        return f"<{'closed' if self.closed else 'open'} FileSync {self.name!r}>"
+
     def __enter__(self) -> FileSync:
         waited(self._portal, self._there.__aenter__)
         return self

@@ -57,6 +57,32 @@ async def scratch(anyio_backend: str) -> AsyncIterator[volgraph.Volume]:
         yield volume
 
 
+MIRROR = """
+volume a
+  type storage/posix
+  option directory ${dir}/a
+end-volume
+volume b
+  type storage/posix
+  option directory ${dir}/b
+end-volume
+volume mirror
+  type cluster/afr
+  subvolumes a b
+end-volume
+"""
+
+
+@pytest.fixture
+def mirror_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with `m.vol`, a mirror of the two directories in it: `--set dir=FOLDER`."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "m.vol").write_text(MIRROR)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.fixture
 def install(tmp_path: Path) -> Callable[[Path], Path]:
     """Puts a package's modules, and the record of its entry points, where an installer would; gives that folder."""

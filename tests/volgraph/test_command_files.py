@@ -1,7 +1,10 @@
 """ls, cat, stat, cp, rm, mkdir, mv through `main`, on a mirror of two directories."""
 
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,31 +12,12 @@ import pytest
 
 from volgraph.command import main
 
-SPEC = """
-volume a
-  type storage/posix
-  option directory ${dir}/a
-end-volume
-volume b
-  type storage/posix
-  option directory ${dir}/b
-end-volume
-volume mirror
-  type cluster/afr
-  subvolumes a b
-end-volume
-"""
-
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "m.vol").write_text(SPEC)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def folder(mirror_folder: Path) -> Path:
+    return mirror_folder
 
 
 @pytest.fixture
@@ -102,6 +86,20 @@ def test_directories_are_made_moved_and_removed(run: Run) -> None:
     assert run("ls", "m.vol:/") == (0, "", "")
 
 
+def test_a_whole_volume_is_emptied_only_when_that_is_said(run: Run, folder: Path) -> None:
+    run("mkdir", "-p", "m.vol:/d/e", "m.vol:/f")
+
+    for root in ("/", "//", "/.", "/d/..", "/d/e/../.."):
+        complaint = f"volgraph: m.vol:{root}: Is the whole volume (rm -r --everything empties it)\n"
+        for flags in (["-r"], ["-r", "-f"], ["-r", "-f", "--wait", "5"]):
+            assert run("rm", *flags, f"m.vol:{root}") == (1, "", complaint)
+    assert run("rm", "--everything", "m.vol:/")[0] == 1  # a directory still needs -r
+    assert run("ls", "m.vol") == (0, "d\nf\n", "")
+    assert run("rm", "-r", "--everything", "m.vol:/d/..") == (0, "", "")
+    assert run("ls", "m.vol") == (0, "", "")
+    assert run("mkdir", "m.vol:/d") == (0, "", "")
+
+
 def test_long_listings_and_stat_tell_the_attributes(run: Run, folder: Path) -> None:
     (folder / "text").write_text("12345")
     os.chmod(folder / "text", 0o640)
@@ -126,6 +124,64 @@ def test_a_name_that_is_no_text_is_printed_as_the_bytes_it_is(
     main(["ls", "--set", f"dir={folder}", "m.vol:/"])
 
     assert capfdbinary.readouterr() == (b"odd\xff\n", b"")
+
+
+ODD_NAMES = {
+    b"plain-1.txt": "plain-1.txt",
+    b"two words": "'two words'",
+    b"it's": '"it\'s"',
+    b"it's $5": "'it'\\''s $5'",
+    b"two\nlines": "'two'$'\\n''lines'",
+    b"red\x1b[31m": "'red'$'\\033''[31m'",
+    b"\t\rend": "''$'\\t\\r''end'",
+    b"no\xfftext": "'no'$'\\377''text'",
+    "süß".encode(): "süß",
+}
+"""Names, and what ls of the GNU tools shows on a terminal: what a shell would read back."""
+TURNED = "a\u202eb".encode()
+"""What follows is shown from right to left: ls lets it pass."""
+
+
+def test_names_are_quoted_on_a_terminal_and_nowhere_else(
+    folder: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ls(*flags: str) -> bytes:
+        assert main(["ls", "--set", f"dir={folder}", *flags, "m.vol:/t"]) == 0
+        return capfdbinary.readouterr().out
+
+    (folder / "t").mkdir()
+    for name in (*ODD_NAMES, TURNED):
+        (folder / "t" / os.fsdecode(name)).touch()
+    os.symlink("some where", folder / "t/link")
+    assert main(["cp", "--set", f"dir={folder}", "-r", "t", "m.vol:/t"]) == 0
+    shown = {**ODD_NAMES, TURNED: "'a'$'\\342\\200\\256''b'", b"link": "link"}
+    names = sorted(shown, key=os.fsdecode)
+    raw = b"".join(name + b"\n" for name in names)
+
+    assert ls() == raw
+    assert b" link -> some where\n" in ls("-l")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert ls().decode().splitlines() == [shown[name] for name in names]
+    assert b" link -> 'some where'\n" in ls("-l")
+    assert ls("-N") == raw
+    assert b" link -> some where\n" in ls("-lN")
+
+
+@pytest.mark.skipif(shutil.which("ls") is None, reason="NOT RUN: there is no ls to compare with")
+def test_quoted_names_are_those_of_the_systems_ls(tmp_path: Path) -> None:
+    for name in ODD_NAMES:
+        (tmp_path / os.fsdecode(name)).touch()
+    told = subprocess.run(
+        ["ls", "--quoting-style=shell-escape", "-1"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+    )
+    if told.returncode:
+        pytest.skip("NOT RUN: ls is not that of the GNU tools")
+
+    assert sorted(told.stdout.decode().splitlines()) == sorted(ODD_NAMES.values())
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 import volgraph
@@ -16,33 +18,13 @@ from volgraph.commands.state import _line
 from volgraph.probing import SUSPECT_KEY
 from volgraph.translators import Afr, Memory, Posix
 
-MIRROR = """
-volume a
-  type storage/posix
-  option directory ${dir}/a
-end-volume
-volume b
-  type storage/posix
-  option directory ${dir}/b
-end-volume
-volume mirror
-  type cluster/afr
-  subvolumes a b
-end-volume
-"""
-
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.chdir(tmp_path)
-    for name in "ab":
-        (tmp_path / name).mkdir()
-    (tmp_path / "m.vol").write_text(MIRROR)
-
+def run(mirror_folder: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     def call(command: str, *arguments: str) -> tuple[int, str, str]:
-        status = main([command, "--set", f"dir={tmp_path}", *arguments])
+        status = main([command, "--set", f"dir={mirror_folder}", *arguments])
         return status, *capsys.readouterr()
 
     return call
@@ -98,6 +80,58 @@ def test_status_says_which_brick_is_down_and_why_and_what_it_has_missed(run: Run
     assert run("status", "m.vol")[0] == 1
 
 
+def test_status_says_what_a_mirror_waits_for_at_first_use(run: Run, tmp_path: Path) -> None:
+    """A server that takes the connection, and says nothing."""
+    (tmp_path / "m.vol").write_text(
+        "volume a\n  type storage/posix\n  option directory ${dir}/a\nend-volume\n"
+        "volume far\n  type protocol/client\n  option remote-host 127.0.0.1\n  option remote-port ${port}\n"
+        "  option remote-subvolume far\nend-volume\n"
+        "volume mirror\n  type cluster/afr\n  subvolumes a far\nend-volume\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        given = ("--set", f"port={mute.getsockname()[1]}", "--wait", "0.3", "m.vol")
+        status, out, _ = run("status", *given)
+        _, _, error = run("ls", *given)
+
+    top, _, far = out.splitlines()
+    assert status == 1
+    assert top == "mirror (cluster/afr) unknown: first use needs every child: no word yet from far"
+    assert far == "└── far (protocol/client) unknown: no answer yet"
+    assert error == (
+        "volgraph: mirror is not up: far: no answer in 0.3 s;"
+        " mirror: first use needs every child: no word yet from far\n"
+    )
+
+
+def test_a_full_directory_beside_an_empty_one_is_told_with_what_to_do(run: Run, tmp_path: Path) -> None:
+    """Nothing is marked, as nobody knows which of them is right: a person has to say so."""
+    (tmp_path / "a/photos").mkdir()
+    hint = "b is empty and a is not: heal --accept b fills it"
+
+    assert run("status", "m.vol")[1].splitlines()[0] == f"mirror (cluster/afr) up, {hint}, 0 to be healed"
+    assert told(run)["mirror"]["health"] == [hint]
+    said = f"volgraph: m.vol: mirror: {hint}\n"
+    assert run("ls", "m.vol")[2] == run("tree", "m.vol")[2] == said
+    for asked in (("--info",), ("--full",)):
+        status, out, _ = run("heal", *asked, "m.vol")
+        assert out.splitlines()[-1] == f"mirror: {hint}"
+        assert status == (asked == ("--full",))
+    assert run("heal", "--accept", "b", "m.vol")[0] == 0
+    assert run("ls", "m.vol") == (0, "photos\n", "")
+    assert run("status", "m.vol")[1].splitlines()[0] == "mirror (cluster/afr) up, 0 to be healed"
+
+
+def test_an_empty_mirror_and_one_that_is_to_be_healed_get_no_such_advice(run: Run, tmp_path: Path) -> None:
+    assert run("ls", "m.vol") == (0, "", "")
+    (tmp_path / "b").rename(tmp_path / "away")
+    run("mkdir", "m.vol:/d")
+    (tmp_path / "away").rename(tmp_path / "b")
+    status, out, error = run("heal", "--info", "m.vol")
+
+    assert (status, error) == (0, "")
+    assert out.splitlines()[-1] == "0 healed, 2 pending, 0 in split-brain, 0 failed"
+
+
 @pytest.mark.anyio
 async def test_a_brick_that_is_suspect_or_full_says_so_here_and_behind_a_server(anyio_backend: str) -> None:
     near, far = Memory("near"), Memory("far")
@@ -145,6 +179,13 @@ def test_a_node_is_one_line_whatever_is_known_of_it() -> None:
 
     assert _line(node) == "near (storage/posix) up, suspect, full, 1.2 ms, 1.0 KiB of 2.0 KiB free"
     assert _line(down) == "far (protocol/client) down: host: ?[31mrefused?"
+
+
+def test_a_latency_too_short_for_its_digits_is_not_told_as_none() -> None:
+    node = NodeStatus("near", "storage/posix", "up")
+    told = [_line(attrs.evolve(node, latency=seconds)) for seconds in (0.0, 0.00004, 0.0001, 0.25)]
+
+    assert [line.partition(" up, ")[2] for line in told] == ["<0.1 ms", "<0.1 ms", "0.1 ms", "250.0 ms"]
 
 
 def test_sizes_are_told_as_people_read_them() -> None:

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Awaitable
 from pathlib import Path
 
+import anyio
 import attrs
 import pytest
 
@@ -13,7 +14,7 @@ import volgraph
 from volgraph import Call, Fd, Gfid, Loc, Translator, Volume, fail
 from volgraph.copy_volume import VolumeTree
 from volgraph.copying import Copy
-from volgraph.graph import Data, Made
+from volgraph.graph import NULL_GFID, Data, Made
 from volgraph.translators import Memory, Posix
 
 pytestmark = pytest.mark.anyio
@@ -39,6 +40,24 @@ class Bad(Translator):
 
     def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Awaitable[Data]:
         if fd.gfid in self.spoilt:
+            raise fail(errno.EIO, "the disk")
+        return self.child.readv(call, fd, size, offset, flags)
+
+
+@attrs.define(eq=False)
+class Breaking(Translator):
+    """Of a file called `broken` nothing can be read behind the first two MiB."""
+
+    broken: Gfid = attrs.field(init=False, default=NULL_GFID)
+
+    async def create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Made:
+        made = await self.child.create(call, loc, flags, mode, umask, fd)
+        if loc.name == b"broken":
+            self.broken = made.iatt.gfid
+        return made
+
+    def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Awaitable[Data]:
+        if fd.gfid == self.broken and offset >= 2 * MEBI:
             raise fail(errno.EIO, "the disk")
         return self.child.readv(call, fd, size, offset, flags)
 
@@ -74,7 +93,7 @@ async def test_what_cannot_be_read_is_told_by_name_and_the_rest_is_copied(tmp_pa
 
     assert told(errors) == [(errno.EIO, "/t/b")]
     assert errors[0].__notes__ == ["from the disk"]
-    assert sorted(os.listdir(tmp_path / "out")) == ["a", "b", "c"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["a", "c"]
     assert (tmp_path / "out/c").read_bytes() == b"text"
     assert (count.failed, count.files) == (1, 2)
 
@@ -88,6 +107,58 @@ async def test_without_anybody_to_tell_the_first_failure_ends_it(tmp_path: Path,
         assert await vol.listdir("/t") == []
 
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "/t/bad")
+
+
+@pytest.mark.parametrize("stood_there", [False, True], ids=["a new name", "a name that was there"])
+async def test_of_a_file_that_breaks_off_only_what_the_copy_has_made_is_removed(
+    tmp_path: Path, anyio_backend: str, stood_there: bool
+) -> None:
+    """Under its name it would look whole. So out of a volume, where the source fails, as into one that is full."""
+    top = Breaking("breaking", (Memory("m", size_limit=8 * MEBI),))
+    (tmp_path / "in").mkdir()
+    for name, size in (("long", 9), ("brief", 1)):
+        (tmp_path / "in" / name).write_bytes(bytes(size * MEBI))
+    errors: list[OSError] = []
+    async with volgraph.open(top) as vol:
+        await vol.mkdir("/t")
+        if stood_there:
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out/broken").write_bytes(b"old")
+            await vol.write_bytes("/t/long", b"old")
+        await vol.copy_in(tmp_path / "in", "/t", on_error=errors.append)
+        assert sorted(await vol.listdir("/t")) == ["brief", *["long"] * stood_there]
+        if stood_there:
+            await vol.unlink("/t/long")
+        await vol.write_bytes("/t/broken", bytes(4 * MEBI))
+        await vol.copy_out("/t", tmp_path / "out", on_error=errors.append)
+        assert sorted(os.listdir(tmp_path / "out")) == ["brief", *["broken"] * stood_there]
+
+    assert [error.errno for error in errors] == [errno.ENOSPC, errno.EIO]
+
+
+async def test_a_copy_that_is_cancelled_leaves_no_half_file(tmp_path: Path, anyio_backend: str) -> None:
+    (tmp_path / "f").write_bytes(bytes(64 * MEBI))
+    async with volgraph.open(Memory("m")) as vol:
+        with anyio.CancelScope() as scope:
+            await vol.copy_in(tmp_path / "f", "/f", progress=lambda path, size: scope.cancel())
+        left = await vol.listdir("/")
+
+    assert scope.cancelled_caught
+    assert left == []
+
+
+async def test_what_a_copy_goes_through_or_into_stays_though_it_breaks_off(tmp_path: Path, anyio_backend: str) -> None:
+    """A link that was named as the goal, and what is no file."""
+    (tmp_path / "behind").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("behind")
+    async with volgraph.open(Breaking("breaking", (Memory("m"),))) as vol:
+        await vol.write_bytes("/broken", bytes(4 * MEBI))
+        with pytest.raises(OSError):
+            await vol.copy_out("/broken", tmp_path / "link")
+
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "behind").exists()
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
 async def test_a_long_file_is_told_on_its_way_and_all_bytes_once(scratch: Volume, tmp_path: Path) -> None:

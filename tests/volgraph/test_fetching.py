@@ -52,6 +52,17 @@ async def network(tmp_path: Path, anyio_backend: str) -> AsyncIterator[SimNetwor
         yield network
 
 
+@pytest.mark.parametrize("url", ["gluster://server/any", "gluster://server"])
+def test_load_reads_files_and_says_how_to_get_a_spec_from_a_server(url: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        volgraph.load(url)
+
+    assert str(caught.value) == (
+        f"{url}: load reads a file, and this spec is handed out by a server\n"
+        "  hint: volgraph.open takes it as it is; for a file of it: volgraph show URL --format vol >FILE"
+    )
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("url", ["gluster://server/any", "gluster://server:24007/any/other"])
 async def test_the_volume_of_a_fetched_spec_opens_like_any(network: SimNetwork, url: str) -> None:

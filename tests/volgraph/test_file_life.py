@@ -22,6 +22,8 @@ from volgraph.translators import Afr, Client, Memory, Server, Unify
 pytestmark = pytest.mark.anyio
 
 OPEN_COUNT = "glusterfs.open-fd-count"
+TURNS_MAX = 500
+"""No use here takes so many turns of the loop."""
 
 # --- closed ----------------------------------------------------------------------------------------------------------
 
@@ -138,6 +140,16 @@ async def cancelled_after(turns: int, work: Awaitable[object]) -> bool:
     return not ended
 
 
+async def cancel_at_every_turn(use: Callable[[int], Awaitable[object]], vol: Volume, nodes: list[Memory]) -> None:
+    """Again and again, cancelled one turn later each time, until it comes to its end. Nothing is kept after any."""
+    for turn in range(TURNS_MAX):
+        cancelled = await cancelled_after(turn, use(turn))
+        await quiet(vol, nodes)
+        if not cancelled:
+            return
+    pytest.fail(f"not over after {TURNS_MAX} turns")
+
+
 async def quiet(vol: Volume, nodes: list[Memory]) -> None:
     """Until what goes on after a cancellation is over: nothing is open, nothing is locked, nobody waits."""
     with anyio.fail_after(10):
@@ -162,13 +174,7 @@ async def test_a_cancelled_open_leaves_nothing_open(kind: str, mode: str, anyio_
             async with vol.open(path, mode):
                 pass
 
-        turns, cancelled = 0, True
-        while cancelled:
-            cancelled = await cancelled_after(turns, use("/old" if mode == "rb" else f"/new{turns}"))
-            turns += 1
-            await quiet(vol, nodes)
-
-    assert turns < 500
+        await cancel_at_every_turn(lambda turn: use("/old" if mode == "rb" else f"/new{turn}"), vol, nodes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,13 +186,7 @@ async def test_a_cancelled_lock_is_neither_held_nor_waited_for(kind: str, anyio_
             async with vol.open("/f", "r+b") as file, file.lock(0, 10), file.lock(5, 10):
                 await file.pwrite(b"x", 0)
 
-        turns, cancelled = 0, True
-        while cancelled:
-            cancelled = await cancelled_after(turns, use())
-            turns += 1
-            await quiet(vol, nodes)
-
-    assert turns < 500
+        await cancel_at_every_turn(lambda turn: use(), vol, nodes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -198,13 +198,7 @@ async def test_a_cancelled_close_gives_the_locks_back(kind: str, anyio_backend: 
             async with vol.open("/f", "r+b") as file, file.lock(0, 10):
                 await file.close()
 
-        turns, cancelled = 0, True
-        while cancelled:
-            cancelled = await cancelled_after(turns, use())
-            turns += 1
-            await quiet(vol, nodes)
-
-    assert turns < 500
+        await cancel_at_every_turn(lambda turn: use(), vol, nodes)
 
 
 async def test_who_gives_up_beside_a_lock_of_its_own_is_not_given_more_later(anyio_backend: str) -> None:

@@ -133,6 +133,75 @@ CALLS: list[tuple[Any, ...]] = [
     ("makedirs", "file"),
 ]
 
+OF_PATHS: list[tuple[Any, ...]] = [
+    ("stat", "to-slash"),
+    ("stat", "to-file-slash"),
+    ("stat", "to-file-dot"),
+    ("lstat", "to-file-slash"),
+    ("mkdir", "new/."),
+    ("mkdir", "file/"),
+    ("mkdir", "dir/."),
+    ("mkdir", "dir/.."),
+    ("mkdir", "dangling/"),
+    ("unlink", "dir/"),
+    ("unlink", "dir/."),
+    ("unlink", "dir/.."),
+    ("unlink", "file/."),
+    ("unlink", "missing/."),
+    ("unlink", "to-file-slash"),
+    ("unlink", "to-file-slash/"),
+    ("rmdir", "dir/.."),
+    ("rmdir", "dir/sub/.."),
+    ("rmdir", "file/."),
+    ("rmdir", "missing/."),
+    ("rmdir", "missing/.."),
+    ("rename", "file", "dir/."),
+    ("rename", "file", "missing/."),
+    ("rename", "dir/.", "new"),
+    ("rename", "dir/sub/..", "new"),
+    ("rename", "missing/.", "new"),
+    ("rename", "missing/x", "dir/."),
+    ("rename", "missing", "dir/."),
+    ("rename", "dir/.", "missing/x"),
+    ("rename", "dir", "to-dir/"),
+    ("rename", "to-dir/", "new"),
+    ("link", "file", "new/"),
+    ("link", "file", "other/"),
+    ("link", "file/", "new"),
+    ("link", "file", "dir/."),
+    ("symlink", "anything", "new/"),
+    ("symlink", "anything", "new/."),
+    ("symlink", "anything", "file/"),
+    ("mknod", "new"),
+    ("mknod", "new/"),
+    ("mknod", "file"),
+    ("mknod", "dir/."),
+    ("write_bytes", "new", b"x"),
+    ("write_bytes", "new/", b"x"),
+    ("write_bytes", "new/.", b"x"),
+    ("write_bytes", "file", b"x"),
+    ("write_bytes", "file/", b"x"),
+    ("write_bytes", "file/.", b"x"),
+    ("write_bytes", "dir", b"x"),
+    ("write_bytes", "dir/..", b"x"),
+    ("write_bytes", "missing/new/", b"x"),
+    ("write_bytes", "file/new/", b"x"),
+    ("write_bytes", "loop/new/", b"x"),
+    ("write_bytes", "x" * 256 + "/", b"x"),
+    ("write_bytes", "dangling", b"x"),
+    ("write_bytes", "dangling-slash", b"x"),
+    ("write_bytes", "dangling-dot", b"x"),
+    ("write_bytes", "to-slash", b"x"),
+    ("write_bytes", "to-slash/new", b"x"),
+    ("write_bytes", "to-file-slash", b"x"),
+    ("write_bytes", "to-file-dot", b"x"),
+    ("write_bytes", "to-long/", b"x"),
+    ("truncate", "file/", 0),
+    ("truncate", "to-file-slash", 0),
+    ("listdir", "to-slash"),
+]
+"""What a slash or a dot behind a name means: that is found out above every stack."""
+
 
 class Directory:
     """`os`, on paths below a directory."""
@@ -149,6 +218,9 @@ class Directory:
         ]
         if name == "listdir":
             return sorted(os.fsdecode(each) for each in os.listdir(placed[0]))
+        if name == "write_bytes":
+            with open(placed[0], "wb", buffering=0) as file:
+                return file.write(placed[1])
         answer = getattr(os, name)(*placed)
         return os.fsdecode(answer) if name == "readlink" else answer
 
@@ -164,6 +236,8 @@ def prepare(root: Path) -> None:
 
 
 LINKS = {"to-file": "file", "to-dir": "dir", "dangling": "nowhere", "loop": "loop", "dir/up": "../"}
+LINKS |= {"to-slash": "dir/", "to-file-slash": "file/", "to-file-dot": "file/."}
+LINKS |= {"dangling-slash": "new/", "dangling-dot": "new/.", "to-long": "x" * 256}
 
 
 async def prepare_volume(vol: Volume) -> None:
@@ -221,10 +295,25 @@ async def outcome(answer: Any) -> Any:
         return errno.errorcode[error.errno or 0]
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call[0]} {' '.join(map(repr, call[1:]))}"[:60])
+def shown(call: tuple[Any, ...]) -> str:
+    return f"{call[0]} {' '.join(map(repr, call[1:]))}"[:60]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=shown)
 async def test_a_call_answers_and_leaves_the_tree_as_it_does_on_a_directory(
     vol: Volume, tmp_path: Path, call: tuple[Any, ...]
 ) -> None:
+    await compare(vol, tmp_path, call)
+
+
+@pytest.mark.parametrize("call", OF_PATHS, ids=shown)
+async def test_a_slash_or_a_dot_behind_a_name_means_what_it_means_in_a_directory(
+    scratch: Volume, tmp_path: Path, call: tuple[Any, ...]
+) -> None:
+    await compare(scratch, tmp_path, call)
+
+
+async def compare(vol: Volume, tmp_path: Path, call: tuple[Any, ...]) -> None:
     name, *args = call
     root = tmp_path / "like"
     root.mkdir()

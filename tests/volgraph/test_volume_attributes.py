@@ -3,6 +3,9 @@
 import errno
 import os
 import stat
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -37,6 +40,118 @@ async def test_times_are_set_to_the_nanosecond_and_to_now(vol: Volume) -> None:
     assert (await vol.stat("/f")).st_mtime > 1_000_000_000
     with pytest.raises(ValueError, match="not both"):
         await vol.utime("/f", (1, 2), ns=(1, 2))
+
+
+async def test_the_nanosecond_before_1970_is_a_time_and_not_now(vol: Volume) -> None:
+    await vol.write_bytes("/f", b"")
+    await vol.utime("/f", ns=(-1, -1))
+    st = await vol.stat("/f")
+
+    assert (st.st_atime_ns, st.st_mtime_ns) == (-1, -1)
+
+
+@pytest.mark.parametrize("seconds", [1 << 63, -(1 << 63) - 1, 1 << 70])
+async def test_a_time_of_more_than_64_bits_is_refused(vol: Volume, seconds: int) -> None:
+    """As by `os.utime`, which cannot hand it to the kernel. Shorter ones a file system may still round to what it has
+    room for."""
+    await vol.write_bytes("/f", b"")
+    await vol.utime("/f", ns=(1, 2))
+    for ns in ((seconds * 10**9, 0), (0, seconds * 10**9)):
+        with pytest.raises(OSError) as caught:
+            await vol.utime("/f", ns=ns)
+        assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, "/f")
+
+    assert (await vol.stat("/f")).st_mtime_ns == 2
+
+
+@pytest.mark.parametrize("mode", [1 << 31, 1 << 32, -(1 << 31) - 1])
+async def test_a_mode_that_is_no_int_of_the_kernel_is_refused(vol: Volume, mode: int) -> None:
+    await vol.write_bytes("/f", b"")
+    await vol.chmod("/f", 0o640)
+    for refuse in (partial(vol.chmod, "/f"), partial(vol.mkdir, "/d")):
+        with pytest.raises(OSError) as caught:
+            await refuse(mode)
+        assert caught.value.errno == errno.EINVAL
+
+    assert stat.S_IMODE((await vol.stat("/f")).st_mode) == 0o640
+    assert await vol.listdir("/") == ["f"]
+
+
+@pytest.mark.parametrize("number", [-2, 1 << 32, 1 << 64])
+async def test_an_owner_or_a_device_that_cannot_be_one_is_refused(vol: Volume, number: int) -> None:
+    await vol.write_bytes("/f", b"")
+    calls: list[Callable[[], Awaitable[None]]] = [
+        lambda: vol.chown("/f", number, -1),
+        lambda: vol.chown("/f", -1, number),
+        lambda: vol.mknod("/n", stat.S_IFCHR | 0o600, number),
+    ]
+    for refuse in calls:
+        with pytest.raises(OSError) as caught:
+            await refuse()
+        assert caught.value.errno in (errno.EINVAL, errno.EPERM)
+
+    assert (await vol.stat("/f")).st_uid == os.geteuid()
+    assert await vol.listdir("/") == ["f"]
+
+
+@pytest.mark.parametrize("size", [1 << 63, 1 << 64, -1])
+async def test_a_size_that_no_file_can_have_is_refused(vol: Volume, size: int) -> None:
+    await vol.write_bytes("/f", b"text")
+    with pytest.raises(OSError) as caught:
+        await vol.truncate("/f", size)
+
+    assert caught.value.errno in (errno.EINVAL, errno.EFBIG)
+    assert await vol.read_bytes("/f") == b"text"
+
+
+@pytest.mark.parametrize("number", [1.5, "1", None, b"1"])
+async def test_a_number_that_is_none_is_a_type_error_and_changes_nothing(vol: Volume, number: Any) -> None:
+    """As from `os`. A brick that kept it would differ from its mirror for good."""
+    await vol.write_bytes("/f", b"text")
+    before = await vol.stat("/f")
+    async with vol.open("/f", "r+b") as file:
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: vol.chown("/f", number, 0),
+            lambda: vol.chown("/f", 0, number),
+            lambda: vol.chmod("/f", number),
+            lambda: vol.mkdir("/d", number),
+            lambda: vol.mknod("/n", number),
+            lambda: vol.mknod("/n", stat.S_IFIFO | 0o600, number),
+            lambda: vol.utime("/f", ns=(number, 0)),
+            lambda: vol.utime("/f", ns=(0, number)),
+            lambda: vol.truncate("/f", number),
+            lambda: vol.setxattr("/f", "user.a", b"", number),
+            lambda: file.pread(1, number),
+            lambda: file.pwrite(b"x", number),
+            lambda: file.pwrite(b"", number),
+            lambda: file.seek(number),
+            lambda: file.seek(number, os.SEEK_DATA),
+            lambda: file.allocate(number, 1),
+            lambda: file.allocate(0, number),
+        ]
+        if number is not None:
+            calls += [lambda: file.truncate(number), lambda: file.pread(number, 0)]
+        for refuse in calls:
+            with pytest.raises(TypeError):
+                await refuse()
+
+        assert await file.tell() == 0
+    after = await vol.stat("/f")
+    assert (after, after.st_mtime_ns, after.st_ctime_ns) == (before, before.st_mtime_ns, before.st_ctime_ns)
+    assert await vol.listdir("/") == ["f"]
+    assert await vol.read_bytes("/f") == b"text"
+
+
+@pytest.mark.parametrize("name", ["trusted.gfid", "trusted.glusterfs.volume-id", "trusted.afr.dirty"])
+async def test_what_bricks_and_mirrors_keep_for_themselves_is_not_set_by_applications(vol: Volume, name: str) -> None:
+    await vol.write_bytes("/f", b"")
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: vol.setxattr("/f", name, bytes(16)),
+        lambda: vol.removexattr("/f", name),
+    ]
+    for refuse in calls:
+        with pytest.raises(PermissionError):
+            await refuse()
 
 
 async def test_minus_one_leaves_an_owner_as_it_is(vol: Volume) -> None:

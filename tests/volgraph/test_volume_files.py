@@ -146,6 +146,29 @@ async def test_sizes_and_offsets_below_zero_are_invalid_and_change_nothing(vol: 
     assert await vol.read_bytes("/f") == b"contents"
 
 
+async def test_no_position_or_lock_lies_behind_the_largest_offset(vol: Volume) -> None:
+    """It has 63 bits, as lseek(2) and fcntl(2) have it."""
+    last = (1 << 63) - 1
+    async with vol.open("/f", "w+b") as file:
+        await file.write(b"text")
+        for offset, whence in (
+            (last + 1, os.SEEK_SET),
+            (1 << 64, os.SEEK_SET),
+            (last, os.SEEK_CUR),
+            (last, os.SEEK_END),
+        ):
+            with pytest.raises(OSError) as caught:
+                await file.seek(offset, whence)
+            assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, "/f")
+            assert await file.tell() == 4
+        for start, length in ((last + 1, 0), (last, 2), (0, 1 << 64)):
+            with pytest.raises(OSError) as caught:
+                file.lock(start, length)
+            assert caught.value.errno == errno.EOVERFLOW
+        async with file.lock(last, 1):
+            assert await file.seek(last) == last
+
+
 async def test_what_is_no_data_leaves_the_file_as_it_is(vol: Volume) -> None:
     await vol.write_bytes("/f", b"contents")
     for path in ("/f", "/new"):

@@ -3,15 +3,15 @@
 import errno
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import attrs
 import pytest
 
 import volgraph
 from volgraph import Call, Loc, Translator, Volume, fail
-from volgraph.graph import LookedUp, Removed
-from volgraph.translators import Memory
+from volgraph.graph import ChildDown, Entries, Fd, LookedUp, Removed
+from volgraph.translators import Afr, Memory, Posix
 
 pytestmark = pytest.mark.anyio
 
@@ -234,6 +234,50 @@ async def test_the_path_is_named_however_it_was_given(vol: Volume) -> None:
     assert caught.value.filename == "/no/d"
 
 
+@attrs.define(eq=False)
+class GoesWhileListing(Translator):
+    """A child that goes down when a listing goes on with it; of those with one list, the first that is asked."""
+
+    gone: list[str] = attrs.field(factory=list)
+
+    def readdirp(self, call: Call, fd: Fd, size: int, offset: int) -> Awaitable[Entries]:
+        if offset and not self.gone:
+            self.gone.append(self.name)
+            self.rise(ChildDown(self, "gone"))
+        if self.name in self.gone:
+            raise fail(errno.ENOTCONN, self.name)
+        return self.child.readdirp(call, fd, size, offset)
+
+
+async def test_a_listing_whose_copy_goes_is_begun_again_on_another(
+    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volgraph.listing.LISTING_BYTES", 300)
+    gone: list[str] = []
+    children = [GoesWhileListing(f"goes-{name}", (Memory(name),), gone=gone) for name in "abc"]
+    async with volgraph.open(Afr("mirror", children)) as vol:
+        for number in range(20):
+            await vol.write_bytes(f"/{number}", b"")
+        assert not gone
+        names = await vol.listdir("/")
+
+    assert len(gone) == 1
+    assert sorted(names) == sorted(map(str, range(20)))
+
+
+async def test_a_listing_that_no_copy_is_left_for_is_an_error_with_the_path(
+    anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("volgraph.listing.LISTING_BYTES", 300)
+    async with volgraph.open(GoesWhileListing("goes", (Memory("m"),))) as vol:
+        for number in range(20):
+            await vol.write_bytes(f"/{number}", b"")
+        with pytest.raises(OSError) as caught:
+            await vol.listdir("/")
+
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOTCONN, "/")
+
+
 @pytest.mark.parametrize("name", [b"a/b", b"", b"../up", b"a\0b"])
 async def test_a_listing_with_a_name_that_cannot_be_is_an_error(
     scratch: Volume, monkeypatch: pytest.MonkeyPatch, name: bytes
@@ -251,3 +295,11 @@ async def test_a_listing_with_a_name_that_cannot_be_is_an_error(
         await scratch.listdir("/")
 
     assert caught.value.errno == errno.EIO
+
+
+async def test_an_error_names_what_the_caller_named_and_no_name_inside_the_brick(tmp_path: Path) -> None:
+    async with volgraph.open(Posix("brick", directory=str(tmp_path))) as vol:
+        with pytest.raises(OSError) as caught:
+            await vol.symlink("x" * 4096, "/link")
+    assert (caught.value.errno, caught.value.filename, caught.value.filename2) == (errno.ENAMETOOLONG, "/link", None)
+    assert str(caught.value).endswith("File name too long: '/link'")

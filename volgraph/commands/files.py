@@ -12,6 +12,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from ..files import IO_BYTES_MAX
+from ..graph import ROOT_GFID
+from ..probing import advice
+from ..volspec.errors import printable
 from ..volume import Volume
 from .screen import complain, name_of
 from .specs import Inside, Usage, add_spec_options, inside, opened, place, run, volumes
@@ -28,7 +31,13 @@ def register(commands: Any) -> None:
         add_spec_options(parser)
         parser.set_defaults(run=run_it)
 
-    add("ls", "list directories", lambda args: run(on_each, args, inside, ls), ("-l", "with mode, size and time"))
+    add(
+        "ls",
+        "list directories",
+        lambda args: run(on_each, args, inside, ls),
+        ("-l", "with mode, size and time"),
+        ("-N", "names as they are, on a terminal too"),
+    )
     add("cat", "print files", lambda args: run(on_each, args, named, cat))
     add("stat", "print what is known of a name", lambda args: run(on_each, args, inside, stat))
     add(
@@ -44,6 +53,7 @@ def register(commands: Any) -> None:
         lambda args: run(on_each, args, named, rm),
         ("-r", "directories, with all below them"),
         ("-f", "no error if there is none"),
+        ("--everything", "with -r: also of SPEC:/, all that is in the volume"),
     )
 
 
@@ -72,20 +82,29 @@ async def ls(args: argparse.Namespace, volume: Volume, where: Inside) -> None:
         listed = [(entry.name, entry.stat()) async for entry in volume.scandir(where)]
         if len(args.places) > 1:
             print(f"{name_of(str(where))}:")
+        if not listed:
+            await advise(volume, where)
     for name, each in sorted(listed):
-        print(await _long(volume, where, name, each) if args.l else name_of(name))
+        print(await _long(volume, where.join(name), name, each, args.N) if args.l else name_of(name, args.N))
 
 
-async def _long(volume: Volume, where: Inside, name: str, st: os.stat_result) -> str:
+async def advise(volume: Volume, where: Inside) -> None:
+    """A volume with nothing in it may be a mirror of which only one copy is empty."""
+    if (await volume.stat(where)).st_ino == ROOT_GFID.ino:
+        for name, what in (await advice(volume.graph)).items():
+            print(f"volgraph: {printable(f'{where.spec}: {name}: {what}')}", file=sys.stderr)
+
+
+async def _long(volume: Volume, where: Inside, name: str, st: os.stat_result, literal: bool) -> str:
     when = _when(st.st_mtime_ns // 10**9)
-    shown = await _with_target(volume, where.join(name), name, st)
+    shown = await _with_target(volume, where, name, st, literal)
     return f"{mode_bits.filemode(st.st_mode)} {st.st_uid:5} {st.st_gid:5} {st.st_size:10} {when} {shown}"
 
 
-async def _with_target(volume: Volume, where: Inside, name: str, st: os.stat_result) -> str:
+async def _with_target(volume: Volume, where: Inside, name: str, st: os.stat_result, literal: bool = False) -> str:
     if not mode_bits.S_ISLNK(st.st_mode):
-        return name_of(name)
-    return f"{name_of(name)} -> {name_of(await volume.readlink(where))}"
+        return name_of(name, literal)
+    return f"{name_of(name, literal)} -> {name_of(await volume.readlink(where), literal)}"
 
 
 async def cat(args: argparse.Namespace, volume: Volume, where: Inside) -> None:
@@ -130,6 +149,8 @@ async def rm(args: argparse.Namespace, volume: Volume, where: Inside) -> None:
         raise
     if not mode_bits.S_ISDIR(st.st_mode):
         await volume.unlink(where)
+    elif args.r and not args.everything and st.st_ino == ROOT_GFID.ino:
+        raise OSError(errno.EPERM, "Is the whole volume (rm -r --everything empties it)", str(where))
     elif args.r:
         await volume.rmtree(where)
     else:

@@ -6,13 +6,20 @@ import codecs
 import errno
 import io
 import os
+import string
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import groupby
 
 from ..graph.render import ASCII, Strokes
 from ..volspec.errors import printable
+
+_PLAIN = frozenset(string.ascii_letters + string.digits + "%+,-./:@_")
+TELLING = (errno.ENOTCONN, errno.EIO, errno.ENOSPC)
+"""Where it helps to know which node it was, or what it keeps back; nowhere else."""
+_ESCAPES = {7: r"\a", 8: r"\b", 9: r"\t", 10: r"\n", 11: r"\v", 12: r"\f", 13: r"\r"}
 
 
 def open_streams() -> None:
@@ -40,9 +47,27 @@ def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
         return text.encode("ascii", "backslashreplace"), error.end
 
 
-def name_of(name: str) -> str:
-    """A name to be printed: on a terminal, which might act on them, without control characters."""
-    return printable(name) if sys.stdout.isatty() else name
+def name_of(name: str, literal: bool = False) -> str:
+    """A name to be printed: on a terminal, which might act on what is in it, as ls of the GNU tools quotes it; as it is
+    where a program reads it, or where `literal` asks for it."""
+    return quoted(name) if sys.stdout.isatty() and not literal else name
+
+
+def quoted(name: str) -> str:
+    """A name as a shell reads it back: itself, or in quotes, with `$'\\n'` for what is not to be seen."""
+    if name and all(char in _PLAIN or (char >= "\x80" and char.isprintable()) for char in name):
+        return name
+    if "'" in name and name.isprintable() and not set(name) & set('"$\\`!'):
+        return f'"{name}"'
+    pieces = []
+    for visible, run in groupby(name, str.isprintable):
+        text = "".join(run)
+        if visible:
+            pieces.append("'" + text.replace("'", "'\\''") + "'")
+        else:
+            escaped = "".join(_ESCAPES.get(byte, f"\\{byte:03o}") for byte in os.fsencode(text))
+            pieces.append(f"$'{escaped}'")
+    return ("" if pieces and pieces[0][0] == "'" else "''") + "".join(pieces)
 
 
 def describe(error: OSError) -> str:
@@ -51,8 +76,10 @@ def describe(error: OSError) -> str:
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     if names:
         text = f"{' -> '.join(names)}: {text}"
-    if error.errno in (errno.ENOTCONN, errno.EIO):  # which node it was helps here, and nowhere else
-        text += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    notes: list[str] = getattr(error, "__notes__", [])
+    if error.errno not in TELLING:
+        notes = [note for note in notes if not note.startswith("from ")]
+    text += "".join(f" ({note})" for note in notes)
     return printable(text)
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from ..graph.render import tree
 from ..healing import accept, kept_out, pending
-from ..probing import probe
+from ..probing import advice, probe
 from ..status import NodeStatus, status_of
 from ..volspec.errors import printable
 from .screen import human, strokes
@@ -21,6 +21,10 @@ from .specs import Usage, add_spec_options, inside, linked, opened, run
 
 if TYPE_CHECKING:
     from ..translators.cluster.afr.report import HealItem, HealReport
+
+
+LATENCY_SECONDS_MIN = 0.0001
+"""What is shorter has no digits left."""
 
 
 def register(commands: Any) -> None:
@@ -92,7 +96,7 @@ def _line(node: NodeStatus) -> str:
     if node.pending is not None:
         facts.append(f"{node.pending} to be healed")
     if node.latency is not None:
-        facts.append(f"{node.latency * 1000:.1f} ms")
+        facts.append(f"{node.latency * 1000:.1f} ms" if node.latency >= LATENCY_SECONDS_MIN else "<0.1 ms")
     if node.size is not None and node.free is not None:
         facts.append(f"{human(node.free)} of {human(node.size)} free")
     return printable(f"{node.name} ({node.type}) {', '.join(facts)}")
@@ -110,11 +114,13 @@ async def heal(args: argparse.Namespace) -> int:
             report = await volume.pending()
         else:
             report = await volume.heal(where, args.full or args.accept is not None)
-        out = kept_out(volume.graph)
+        out, advised = kept_out(volume.graph), await advice(volume.graph)
     print_report(report)
     for name, why in out.items():
         print(printable(f"{'kept out':11}  {name}: {why} (if it is to be filled: heal --accept {name})"))
-    return 0 if args.info or (report.clean and not out) else 1
+    for name, what in advised.items():
+        print(printable(f"{name}: {what}"))
+    return 0 if args.info or (report.clean and not out and not advised) else 1
 
 
 def print_report(report: HealReport) -> None:

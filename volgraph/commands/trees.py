@@ -14,13 +14,18 @@ from ..copy_volume import VolumeTree
 from ..copying import Copy, Tree
 from ..listing import DirEntry
 from ..volume import Volume
-from .files import holds_a_directory, last_name, on_each
+from .files import advise, holds_a_directory, last_name, on_each
 from .screen import complain, name_of, progress, strokes
 from .specs import Inside, Usage, add_spec_options, inside, place, run, volumes
 
 
 def register(commands: Any) -> None:
-    cp_parser = commands.add_parser("cp", help="copy files and trees into, out of, or between volumes")
+    cp_parser = commands.add_parser(
+        "cp",
+        help="copy files and trees into, out of, or between volumes",
+        description="Copy as cp -a does. A file that cannot be copied whole is told, and"
+        " removed at its new place, unless it was there before.",
+    )
     cp_parser.add_argument("-r", action="store_true", help="directories, with all below them")
     cp_parser.add_argument("sources", nargs="+", metavar="FROM", help="a local path or SPEC:/path")
     cp_parser.add_argument("target", metavar="TO", help="a local path or SPEC:/path; a directory is copied into")
@@ -95,6 +100,8 @@ async def tree(args: argparse.Namespace, volume: Volume, where: Inside) -> None:
     lines = strokes()
     counts = [0, 0]
     todo = await _below(volume, where.path, "")
+    if not todo:
+        await advise(volume, where)
     print(name_of(str(where)))
     while todo:
         lead, last, entry = todo.pop()
