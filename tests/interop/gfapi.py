@@ -103,6 +103,16 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {  # name: result, arguments...
     "glfs_unlink": (_INT, _PTR, _TEXT),
     "glfs_mkdir": (_INT, _PTR, _TEXT, _MODE),
     "glfs_rmdir": (_INT, _PTR, _TEXT),
+    "glfs_link": (_INT, _PTR, _TEXT, _TEXT),
+    "glfs_symlink": (_INT, _PTR, _TEXT, _TEXT),
+    "glfs_mknod": (_INT, _PTR, _TEXT, _MODE, ctypes.c_uint64),
+    "glfs_truncate": (_INT, _PTR, _TEXT, _OFFSET),
+    "glfs_chmod": (_INT, _PTR, _TEXT, _MODE),
+    "glfs_chown": (_INT, _PTR, _TEXT, ctypes.c_uint32, ctypes.c_uint32),
+    "glfs_setxattr": (_INT, _PTR, _TEXT, _TEXT, _TEXT, _SIZE, _INT),
+    "glfs_removexattr": (_INT, _PTR, _TEXT, _TEXT),
+    "glfs_getxattr": (ctypes.c_ssize_t, _PTR, _TEXT, _TEXT, _PTR, _SIZE),
+    "glfs_fallocate": (_INT, _PTR, _INT, _OFFSET, _SIZE),
 }
 
 
@@ -186,6 +196,38 @@ class Gfapi:
 
     def rmdir(self, path: str) -> None:
         self._call("glfs_rmdir", self._fs, os.fsencode(path))
+
+    def link(self, old: str, new: str) -> None:
+        self._call("glfs_link", self._fs, os.fsencode(old), os.fsencode(new))
+
+    def symlink(self, target: str, path: str) -> None:
+        self._call("glfs_symlink", self._fs, os.fsencode(target), os.fsencode(path))
+
+    def mknod(self, path: str, mode: int, device: int = 0) -> None:
+        self._call("glfs_mknod", self._fs, os.fsencode(path), mode, device)
+
+    def truncate(self, path: str, size: int) -> None:
+        self._call("glfs_truncate", self._fs, os.fsencode(path), size)
+
+    def chmod(self, path: str, mode: int) -> None:
+        self._call("glfs_chmod", self._fs, os.fsencode(path), mode)
+
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        self._call("glfs_chown", self._fs, os.fsencode(path), uid, gid)
+
+    def setxattr(self, path: str, name: str, value: bytes) -> None:
+        self._call("glfs_setxattr", self._fs, os.fsencode(path), name.encode(), value, len(value), 0)
+
+    def removexattr(self, path: str, name: str) -> None:
+        self._call("glfs_removexattr", self._fs, os.fsencode(path), name.encode())
+
+    def getxattr(self, path: str, name: str) -> bytes:
+        buffer = ctypes.create_string_buffer(1 << 16)
+        size = self._call("glfs_getxattr", self._fs, os.fsencode(path), name.encode(), buffer, len(buffer))
+        return buffer.raw[:size]
+
+    def fallocate(self, fd: int, offset: int, size: int) -> None:
+        self._call("glfs_fallocate", fd, 0, offset, size)
 
 
 def require_gfapi() -> None:
