@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from tests.interop.changelogs import Counters, Found, Marks
-from tests.interop.histories import HISTORIES, History
+from tests.interop.histories import HISTORIES, WHILE_OPEN, History
 
 
 @attrs.frozen
@@ -129,6 +129,18 @@ COMES_BACK = Difference(
 )
 
 
+def blamed_for_the_sync(theirs: Found, ours: Found) -> bool:
+    data, metadata, entry = theirs.marks.get("1", (0, 0, 0))
+    return ours == Found(theirs.kind, {**theirs.marks, "1": (data + 1, metadata, entry)})
+
+
+UNSYNCED = Difference(
+    "a copy that went before its fsync is blamed",
+    "Bytes of a file were overwritten, and a copy went before it was asked to put them on its disk. Nobody knows "
+    "whether it has kept them, so it is blamed. GlusterFS takes them for kept.",
+    blamed_for_the_sync,
+)
+
 DIFFERENCES = (
     RENAMED_ONCE,
     TOLD_ONCE,
@@ -138,6 +150,7 @@ DIFFERENCES = (
     TRUNCATE_JOINS,
     HEALED_BY_LOOKUP,
     COMES_BACK,
+    UNSYNCED,
 )
 OTHER_ANSWERS = (COMES_BACK,)
 """Those that a caller sees."""
@@ -158,6 +171,7 @@ WITHOUT_SHORTCUT: Mapping[str, Mapping[str, Difference]] = {
     "third_copy_away": RENAMES,
     "away_and_back": dict.fromkeys(("create-and-write/f", "rename", "rename/h"), HEALED_BY_LOOKUP),
     "one_away_then_the_other": {"rename": RENAMED_ONCE},
+    "open_files_lose_a_copy": dict.fromkeys((f"{name}/f" for name in WHILE_OPEN), UNSYNCED),
     "client_killed_after_writes": {
         "fsync/f": FSYNC_ENDS,
         "write-and-fsync/f": FSYNC_ENDS,
