@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from ...graph import NULL_GFID, ROOT_GFID, Call, Gfid, fail
 
@@ -54,6 +55,15 @@ def is_bookkeeping(key: str) -> bool:
     return key in BOOKKEEPING or key.startswith(("trusted.gfid2path.", "trusted.pgfid."))
 
 
+@lru_cache(maxsize=1024)
+def check_counter_name(key: str) -> None:
+    """Of what xattrop changes. EPERM a brick's own; ERANGE EINVAL as of any name."""
+    if is_bookkeeping(key):
+        raise fail(errno.EPERM, key)
+    check_xattr_name(key)
+
+
+@lru_cache(maxsize=1024)
 def check_xattr_name(key: str) -> None:
     """As Linux does. ERANGE empty or too long; EINVAL what no system call can be told: a NUL in it, half a letter."""
     try:

@@ -1,44 +1,73 @@
-"""How xattrop joins the value sent with the value stored: a pure function, shared by the bricks."""
+"""How xattrop joins the values sent with those stored: pure functions, shared by the bricks."""
 
 from __future__ import annotations
 
 import errno
 import struct
-from functools import lru_cache
-from operator import add
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from operator import add, and_, or_
+from typing import TypeAlias
 
 from ...graph import XattropKind, fail
 
-_WIDTH = {
-    XattropKind.ADD_ARRAY: 4,
-    XattropKind.ADD_ARRAY64: 8,
-    XattropKind.ADD_ARRAY_WITH_DEFAULT: 4,
-    XattropKind.ADD_ARRAY64_WITH_DEFAULT: 8,
-}
+ADD, ADD64, OR, AND, GET_AND_SET, ADD_WITH_DEFAULT, ADD64_WITH_DEFAULT = XattropKind
+
+Joiner: TypeAlias = Callable[[bytes | None, bytes], bytes]
+"""The value stored (None: none yet) and the value sent; the new value."""
+
+
+def join_all(
+    kind: XattropKind, stored: Mapping[str, bytes], values: Mapping[str, bytes]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """What an xattrop answers, and what it stores: nothing under a key to which all zeros are sent, which only reads.
+
+    What is stored and ends at zero comes last, so that a crash on the way leaves a mark too many, never one too few.
+    EINVAL a length that does not fit; EOVERFLOW; EOPNOTSUPP an unknown kind.
+    """
+    joined = _joiner(kind)
+    answer: dict[str, bytes] = {}
+    set_to: dict[str, bytes] = {}
+    cleared: dict[str, bytes] = {}
+    for key, sent in values.items():
+        before, changes = stored.get(key), any(sent)
+        after = joined(before, sent)
+        if changes and any(after):
+            set_to[key] = after
+        elif changes:
+            cleared[key] = after
+        if kind == GET_AND_SET or not changes:
+            answer[key] = bytes(len(after)) if before is None else before
+        else:
+            answer[key] = after
+    return answer, set_to | cleared
 
 
 def join(kind: XattropKind, stored: bytes | None, sent: bytes) -> bytes:
-    """The new value; big-endian arrays throughout (wire.md 9). A caller stores nothing when `sent` is all zeros.
+    """The new value; big-endian arrays throughout (wire.md 9).
 
     What is added is signed, what is stored is not: a sum that does not fit is EOVERFLOW, never a wrapped counter.
     EINVAL a length that does not fit; EOPNOTSUPP an unknown kind.
     """
-    if kind == XattropKind.ADD_ARRAY or kind == XattropKind.ADD_ARRAY64:
-        return _add(_WIDTH[kind], bytes(len(sent)) if stored is None else stored, sent)
-    if kind == XattropKind.ADD_ARRAY_WITH_DEFAULT or kind == XattropKind.ADD_ARRAY64_WITH_DEFAULT:
-        return _add_with_default(_WIDTH[kind], stored, sent)
-    if kind == XattropKind.GET_AND_SET:
-        return sent
-    if kind == XattropKind.OR or kind == XattropKind.AND:
-        return _bitwise(kind, bytes(len(sent)) if stored is None else stored, sent)
-    raise fail(errno.EOPNOTSUPP, f"xattrop kind {kind}")
+    return _joiner(kind)(stored, sent)
 
 
-def _add(width: int, stored: bytes, sent: bytes) -> bytes:
-    count = len(sent) // width
-    if not sent or len(sent) % width or len(stored) != len(sent):
-        raise fail(errno.EINVAL, f"xattrop: {len(sent)} bytes onto {len(stored)}")
-    signed, unsigned = _arrays(width, count)
+def _joiner(kind: XattropKind) -> Joiner:
+    try:
+        return _JOINERS[kind]
+    except KeyError:
+        raise fail(errno.EOPNOTSUPP, f"xattrop kind {kind}") from None
+
+
+def _add(width: int, stored: bytes | None, sent: bytes) -> bytes:
+    size = len(sent)
+    if stored is None:
+        stored = bytes(size)
+    if not sent or size % width or len(stored) != size:
+        raise fail(errno.EINVAL, f"xattrop: {size} bytes onto {len(stored)}")
+    if not any(sent):
+        return stored
+    signed, unsigned = _arrays(width, size // width)
     try:
         return unsigned.pack(*map(add, unsigned.unpack(stored), signed.unpack(sent)))
     except struct.error:
@@ -66,8 +95,24 @@ def _add_with_default(width: int, stored: bytes | None, sent: bytes) -> bytes:
     return _add(width, b"".join(filled), sent[:half])
 
 
-def _bitwise(kind: XattropKind, stored: bytes, sent: bytes) -> bytes:
-    if len(stored) != len(sent) or not sent:
-        raise fail(errno.EINVAL, f"xattrop: {len(sent)} bytes onto {len(stored)}")
-    a, b = int.from_bytes(stored, "big"), int.from_bytes(sent, "big")
-    return (a | b if kind == XattropKind.OR else a & b).to_bytes(len(sent), "big")
+def _bitwise(operator: Callable[[int, int], int], stored: bytes | None, sent: bytes) -> bytes:
+    before = bytes(len(sent)) if stored is None else stored
+    if len(before) != len(sent) or not sent:
+        raise fail(errno.EINVAL, f"xattrop: {len(sent)} bytes onto {len(before)}")
+    joined = operator(int.from_bytes(before, "big"), int.from_bytes(sent, "big"))
+    return joined.to_bytes(len(sent), "big")
+
+
+def _set(stored: bytes | None, sent: bytes) -> bytes:
+    return sent
+
+
+_JOINERS: Mapping[int, Joiner] = {
+    ADD: partial(_add, 4),
+    ADD64: partial(_add, 8),
+    OR: partial(_bitwise, or_),
+    AND: partial(_bitwise, and_),
+    GET_AND_SET: _set,
+    ADD_WITH_DEFAULT: partial(_add_with_default, 4),
+    ADD64_WITH_DEFAULT: partial(_add_with_default, 8),
+}

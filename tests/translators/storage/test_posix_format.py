@@ -84,7 +84,8 @@ async def test_names_that_glusterfs_noted_on_a_file_are_kept_true(tmp_path: Path
     async with running(tmp_path, "xattr") as hand:
         folder = await hand.dir(b"d")
         gfid = await hand.file(b"f")
-        os.setxattr(tmp_path / "f", *note(ROOT_GFID, b"f"))
+    os.setxattr(tmp_path / "f", *note(ROOT_GFID, b"f"))
+    async with running(tmp_path, "xattr") as hand:
         await hand.brick.link(Call(), Loc(gfid), Loc(parent=folder, name=b"g"))
         both = dict((note(ROOT_GFID, b"f"), note(folder, b"g")))
         assert xattrs(tmp_path / "f") == {"trusted.gfid": gfid, **both}

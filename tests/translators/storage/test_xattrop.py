@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from volgraph.graph import XattropKind
 from volgraph.translators.storage.heal_index import DIRTY, XATTROP, index_of, marked
-from volgraph.translators.storage.xattrop import join
+from volgraph.translators.storage.xattrop import join, join_all
 
 counters = st.lists(st.integers(0, (1 << 32) - 1), min_size=3, max_size=3)
 deltas = st.lists(st.integers(-(1 << 31), (1 << 31) - 1), min_size=3, max_size=3)
@@ -73,6 +73,22 @@ def test_lengths_that_do_not_fit_are_einval(kind: XattropKind, stored: bytes | N
 
 def test_an_unknown_kind_is_refused() -> None:
     refused(errno.EOPNOTSUPP, 99, None, bytes(4))
+
+
+ZERO, ONE, MINUS = bytes(4), b"\0\0\0\1", b"\xff\xff\xff\xff"
+
+
+def test_zeros_only_read_and_what_ends_at_zero_is_stored_last() -> None:
+    stored = {"a": ONE, "b": ONE}
+    answer, wanted = join_all(XattropKind.ADD_ARRAY, stored, {"a": MINUS, "b": ZERO, "c": ZERO, "d": ONE})
+    assert answer == {"a": ZERO, "b": ONE, "c": ZERO, "d": ONE}
+    assert list(wanted.items()) == [("d", ONE), ("a", ZERO)]
+
+
+def test_get_and_set_answers_what_was_stored() -> None:
+    answer, wanted = join_all(XattropKind.GET_AND_SET, {"a": ONE}, {"a": MINUS, "b": ONE, "c": ZERO})
+    assert answer == {"a": ONE, "b": ZERO, "c": ZERO}
+    assert wanted == {"a": MINUS, "b": ONE}
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ from .. import acl as acls
 from .. import permission
 from ..heal_index import INDEX_GFID_OF_KEY, index_of
 from ..leaf import SUSPECT_KEY
-from ..name_rules import check_xattr_name, check_xattrs, is_bookkeeping, refuse_user_xattrs
+from ..name_rules import check_counter_name, check_xattr_name, check_xattrs, is_bookkeeping, refuse_user_xattrs
 from ..ranges import check_attributes, check_xattr_flags
-from ..xattrop import join
+from ..xattrop import join_all
 from .contents import MemoryContents
 from .inode import Inode
 from .sparse import PAGE
@@ -193,19 +193,9 @@ class MemoryAttributes(MemoryContents):
         if call.uid:
             permission.check_xattrop(call, inode, values)
         pre = self._iatt(inode)
-        answer: dict[str, bytes] = {}
-        wanted: dict[str, bytes] = {}
-        for key, sent in values.items():
-            if is_bookkeeping(key):
-                raise fail(errno.EPERM, key)
-            check_xattr_name(key)
-            stored = inode.xattrs.get(key)
-            new = join(kind, stored, sent)
-            if any(sent):
-                wanted[key] = new
-            if kind == XattropKind.GET_AND_SET or not any(sent):
-                new = stored if stored is not None else bytes(len(new))
-            answer[key] = new
+        for key in values:
+            check_counter_name(key)
+        answer, wanted = join_all(kind, inode.xattrs, values)
         if wanted:
             self._check_xattrs(inode, wanted)
             self._store_xattrs(inode, wanted)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack, suppress
 
 import attrs
 
 from ....graph import NULL_GFID, Gfid, fail
 from ....graph.disk import Disk
-from ..heal_index import INDEXES, index_of, marked
+from ..heal_index import INDEXES
 from .disk_index import DiskIndex
 from .handles import NEW, Directories, Handles, handle_name, is_symlink_alone
+from .marks import Marks
 from .metadata import InodeMetadata
 from .owner import Owner
-from .places import Found, Where, itself, where
+from .places import Found, itself, where
 from .reserve import Reserve
 from .settling import Unsettled
 
@@ -52,6 +52,7 @@ class Brick:
     links: bool
     privileged: bool
     read_only: str = ""
+    marks: Marks = attrs.field(init=False)
     reserve: Reserve = attrs.field(init=False)
     handles: Handles = attrs.field(init=False)
     directories: Directories = attrs.field(init=False)
@@ -66,6 +67,7 @@ class Brick:
     """By inode number, which may since be another object's: believed only of the inode that the gfid's handle pins."""
 
     def __attrs_post_init__(self) -> None:
+        self.marks = Marks(self.metadata, self.index)
         self.handles = Handles(self.disk, self.fd)
         self.directories = Directories(self.disk, self.root_fd)
 
@@ -236,7 +238,7 @@ class Brick:
     def _handle_made(self, parent: Gfid, gfid: Gfid, found: Found) -> None:
         """An object can be found by its gfid again; as long as it could not, a healer took it for gone."""
         self.unsettled.named(parent, gfid)
-        self.relist(gfid, found.where)
+        self.marks.relist(gfid, found.where)
 
     def adopt(self, found: Found, parent: Gfid, gfid: Gfid) -> bool:
         """Give an object found without a gfid the one asked for; False where another object bears it."""
@@ -267,6 +269,10 @@ class Brick:
             self.disown(gfid)
             return True
         return False
+
+    def gfid_seems_free(self, gfid: Gfid) -> bool:
+        """The same without a look at the handle: whoever makes one finds out whether it is there."""
+        return gfid not in self.unlinked and not self._left and not self.metadata.places_of(gfid)
 
     # --- objects that go ---------------------------------------------------------------------------------------------
 
@@ -349,37 +355,6 @@ class Brick:
                 raise
             return False
         return True
-
-    def set_xattrs(self, gfid: Gfid, at: Where, values: Mapping[str, bytes], flags: int = 0) -> None:
-        """Set attributes, and keep the heal index true to the counters among them."""
-        indexes = marked(values)
-        self.index.add(indexes, gfid)
-        unsure: Iterable[str] = values
-        cleared: Collection[str] = ()
-        try:
-            with self.metadata.together():
-                for key, value in values.items():
-                    self.metadata.set(gfid, at, key, value, flags)
-            unsure = cleared = [key for key in values if index_of(key) not in indexes]
-        finally:
-            self.unlist(gfid, at, unsure, cleared)
-
-    def unlist(self, gfid: Gfid, at: Where, keys: Iterable[str], cleared: Collection[str] = ()) -> None:
-        """After a change of these keys: leave each index in which no counter keeps the object. `cleared` are keys that
-        count nothing: they need not be read."""
-        doubtful = {index for key in keys if (index := index_of(key)) and gfid in self.index.listed[index]}
-        if doubtful:
-            self.index.drop(doubtful - self._marks(gfid, at, doubtful, cleared), gfid)
-
-    def relist(self, gfid: Gfid, at: Where) -> None:
-        """Enter each index that it has to be in: a power loss may keep a mark, and not the entry."""
-        self.index.add(self._marks(gfid, at, INDEXES), gfid)
-
-    def _marks(self, gfid: Gfid, at: Where, indexes: Collection[str], but: Collection[str] = ()) -> set[str]:
-        """Which of these indexes its counters ask for, without regard to the keys `but`."""
-        keys = [key for key in self.metadata.keys(gfid, at) if key not in but and index_of(key) in indexes]
-        counters = {key: self.metadata.get(gfid, at, key) for key in keys}
-        return marked({key: value for key, value in counters.items() if value is not None})
 
 
 def unlinked_name(gfid: Gfid) -> bytes:

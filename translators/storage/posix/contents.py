@@ -11,7 +11,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -126,7 +126,7 @@ class PosixContents(PosixEntries):
         if call.uid and size:
             judging.before_write(self.brick, call, descriptor)
         self.brick.reserve.written(call, size)
-        answers = self._answers_before(call, slot, offset) if call.xdata else None
+        answers = self._answers_before(call, call.xdata, slot, offset) if call.xdata else None
         pre = disk.fstat(descriptor) if call.attributes else None
         count = disk.pwrite(descriptor, data, offset)
         if count < size:
@@ -138,12 +138,16 @@ class PosixContents(PosixEntries):
             return self._elsewhere(slot, _synced, disk, written)
         return Done(written)
 
-    def _answers_before(self, call: Call, slot: OpenFile, offset: int) -> Xdata | None:
-        """What the xdata of a write asks is answered as of the time before it."""
-        before = self._iatt_of(slot)
-        answers = dict(self._answers(call, before, slot.fd) or {})
-        if call.asked(APPEND_KEY) is not None and (slot.flags & os.O_APPEND or offset == before.size):
-            answers[APPEND_KEY] = 1
+    def _answers_before(self, call: Call, asked: Xdata, slot: OpenFile, offset: int) -> Xdata | None:
+        """What the xdata of a write asks is answered as of the time before it. An afr asks of every write whether it
+        appends, and nothing else: the size alone is told sooner than all attributes."""
+        answers: dict[str, Any] = {}
+        if len(asked) > 1 or APPEND_KEY not in asked:
+            answers |= self._answers(call, self._iatt_of(slot), slot.fd) or {}
+        if APPEND_KEY in asked:
+            end = offset if slot.flags & os.O_APPEND else self.disk.lseek(slot.fd, 0, os.SEEK_END)
+            if offset == end:
+                answers[APPEND_KEY] = 1
         return answers or None
 
     def _write_rest(self, descriptor: int, data: Buffer, offset: int, done: int) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from functools import lru_cache
 
 import attrs
 
 from ....graph import Gfid
 from ....graph.disk import Disk
 from ..heal_index import ENTRY_CHANGES, INDEXES
+from .handles import NAMES_MAX
 
 FOLDER = b"indices"
 _NO_LINK = frozenset((errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS))
@@ -63,15 +65,21 @@ class DiskIndex:
     def drop(self, indexes: Iterable[str], gfid: Gfid) -> None:
         for index in indexes:
             if gfid in self.listed[index]:
-                with suppress(FileNotFoundError):
-                    self.disk.unlink(self._entry(index, gfid), dir_fd=self.fd)
-                del self.listed[index][gfid]
+                self._drop(index, gfid)
 
-    def _entry(self, index: str, gfid: Gfid) -> bytes:
-        return _folder(index) + b"/" + gfid.text.encode()
+    def keep(self, indexes: Collection[str], gfid: Gfid) -> None:
+        """Leave all others."""
+        for index in INDEXES:
+            if index not in indexes and gfid in self.listed[index]:
+                self._drop(index, gfid)
+
+    def _drop(self, index: str, gfid: Gfid) -> None:
+        with suppress(FileNotFoundError):
+            self.disk.unlink(_entry(index, gfid), dir_fd=self.fd)
+        del self.listed[index][gfid]
 
     def _add(self, index: str, gfid: Gfid) -> None:
-        entry = self._entry(index, gfid)
+        entry = _entry(index, gfid)
         try:
             self._link(index, entry)
         except FileExistsError:
@@ -101,3 +109,8 @@ class DiskIndex:
 
 def _folder(index: str) -> bytes:
     return FOLDER + b"/" + index.encode()
+
+
+@lru_cache(maxsize=NAMES_MAX)
+def _entry(index: str, gfid: Gfid) -> bytes:
+    return _folder(index) + b"/" + gfid.text.encode()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat as mode_bits
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 import attrs
 
@@ -125,24 +125,18 @@ class PosixEntries(PosixNode):
         requested_gfid(call)
         if call.uid:
             judging.search(self.brick, call, parent_fd)
-        existing = None if flags & os.O_EXCL else self.brick.look(loc.parent, parent_fd, loc.name)
-        if existing is not None:
+        looked = not flags & os.O_EXCL
+        if looked and (existing := self.brick.look(loc.parent, parent_fd, loc.name)) is not None:
             return Done(self._open_existing(call, loc, existing, flags, fd))
 
         def build(dir_fd: int, name: bytes, mode: int) -> int:
             how = kept & ~os.O_SYNC | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             return self.disk.open(name, how, mode, dir_fd=dir_fd)
 
-        mode &= ~umask & 0o7777
-        if call.uid:
-            judging.make(self.brick, call, parent_fd, loc.name, mode_bits.S_IFREG)
-            mode = judging.made_mode(self.brick, call, parent_fd, mode)
-        self.brick.reserve.check(call)
-        pre = self._parent_iatt(call, loc.parent, parent_fd)
-        making = Making(self.brick, call, loc, parent_fd, mode_bits.S_IFREG, mode, build)
+        making = self._making(call, loc, parent_fd, mode_bits.S_IFREG, mode & ~umask & 0o7777, build, looked)
         found = making.run()
         self._keep(fd, OpenFile(making.descriptor, found.gfid, kept, found.hidden))
-        return Done(Made(found.iatt, pre, self._parent_iatt(call, loc.parent, self._parent(loc))))
+        return Done(self._made(making, found))
 
     def _open_existing(self, call: Call, loc: Loc, found: Found, flags: int, fd: Fd) -> Made:
         if found.gfid == NULL_GFID and not self._adopted(call, found, loc.parent):
@@ -155,15 +149,25 @@ class PosixEntries(PosixNode):
         return Made(now.iatt, parent, parent)
 
     def _make(self, call: Call, loc: Loc, kind: int, mode: int, build: Build) -> Made:
-        self.brick.reserve.check(call)
-        parent_fd = self._parent(loc)
+        making = self._making(call, loc, self._parent(loc), kind, mode, build)
+        return self._made(making, making.run())
+
+    def _making(
+        self, call: Call, loc: Loc, parent_fd: int, kind: int, mode: int, build: Build, looked: bool = False
+    ) -> Making:
+        """`looked`: the name is known not to be there. EACCES EPERM ENOSPC."""
+        brick = self.brick
         if call.uid:
-            judging.make(self.brick, call, parent_fd, loc.name, kind)
+            judging.make(brick, call, parent_fd, loc.name, kind)
             if kind != mode_bits.S_IFDIR:
-                mode = judging.made_mode(self.brick, call, parent_fd, mode)
-        pre = self._parent_iatt(call, loc.parent, parent_fd)
-        found = Making(self.brick, call, loc, parent_fd, kind, mode, build).run()
-        return Made(found.iatt, pre, self._parent_iatt(call, loc.parent, parent_fd))
+                mode = judging.made_mode(brick, call, parent_fd, mode)
+        brick.reserve.check(call)
+        return Making(brick, call, loc, parent_fd, self.disk.fstat(parent_fd), kind, mode, build, looked)
+
+    def _made(self, making: Making, found: Found) -> Made:
+        call, parent = making.call, making.loc.parent
+        pre = Iatt(parent, making.parent_st) if call.attributes else None
+        return Made(found.iatt, pre, self._parent_iatt(call, parent, making.parent_fd))
 
     @insisting
     def link(self, call: Call, old: Loc, new: Loc) -> Done[Made]:
@@ -177,7 +181,7 @@ class PosixEntries(PosixNode):
         pre = self._parent_iatt(call, new.parent, parent_fd)
         self.disk.link(found.name, new.name, src_dir_fd=found.dir_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
         if found.gfid != NULL_GFID:
-            brick.metadata.linked(where(parent_fd, new.name), (new.parent, new.name))
+            brick.metadata.linked(found.gfid, where(parent_fd, new.name), (new.parent, new.name))
             brick.unsettled.named(new.parent, found.gfid)
         made = brick.at(new.parent, parent_fd, new.name)
         return Done(Made(made.iatt, pre, self._parent_iatt(call, new.parent, parent_fd)))
@@ -215,7 +219,8 @@ class PosixEntries(PosixNode):
         if found.names_left <= 1:
             self.brick.bury(found)
         elif found.hidden:
-            self.brick.metadata.unlinked(where(self.brick.fd, handle_name(found.gfid)), (loc.parent, loc.name))
+            at = where(self.brick.fd, handle_name(found.gfid))
+            self.brick.metadata.unlinked(found.gfid, at, (loc.parent, loc.name))
 
     def _unlist(self, call: Call, loc: Loc) -> Removed:
         """Drop a stale entry of a heal index. An object that still bears marks is listed at its next xattrop."""
@@ -245,8 +250,9 @@ class PosixEntries(PosixNode):
             throw_away(brick, found)
         else:
             disk, name = self.disk, loc.name
-            with _enotempty(loc):
-                failed = attempted(lambda: disk.rmdir(name, dir_fd=parent_fd), lambda: is_gone(disk, parent_fd, name))
+            failed = _or_enotempty(
+                loc, lambda: disk.rmdir(name, dir_fd=parent_fd), lambda: is_gone(disk, parent_fd, name)
+            )
             brick.bury(found)
             if failed is not None:
                 raise failed
@@ -263,22 +269,14 @@ class PosixEntries(PosixNode):
             judging.search(brick, call, new_fd)
         source = brick.at(old.parent, old_fd, old.name)
         target = brick.look(new.parent, new_fd, new.name)
-        pre_old = self._parent_iatt(call, old.parent, old_fd)
-        pre_new = self._parent_iatt(call, new.parent, new_fd)
+        pre_old, pre_new = self._parent_iatts(call, old, old_fd, new, new_fd)
         if target is None or target.st.st_ino != source.st.st_ino:  # two names of one file: nothing to do
             if call.uid:
                 judging.rename(brick, call, source, (old_fd, new_fd), target)
             self._move(source, target, new_fd, old, new)
         st = self.disk.stat(new.name, dir_fd=new_fd, follow_symlinks=False)
-        return Done(
-            Renamed(
-                Iatt(source.gfid, st, source.hidden),
-                pre_old,
-                self._parent_iatt(call, old.parent, old_fd),
-                pre_new,
-                self._parent_iatt(call, new.parent, new_fd),
-            )
-        )
+        post_old, post_new = self._parent_iatts(call, old, old_fd, new, new_fd)
+        return Done(Renamed(Iatt(source.gfid, st, source.hidden), pre_old, post_old, pre_new, post_new))
 
     def _move(self, source: Found, target: Found | None, new_fd: int, old: Loc, new: Loc) -> None:
         """The handle of a directory is ready before the rename and put into force after it: a rename that fails
@@ -289,11 +287,11 @@ class PosixEntries(PosixNode):
         staged = brick.handles.stage(source.gfid, place) if source.is_dir and source.gfid != NULL_GFID else None
         try:
             brick.metadata.before_rename(source, place)
-            with _enotempty(new):
-                failed = attempted(
-                    lambda: self.disk.rename(old.name, new.name, src_dir_fd=source.dir_fd, dst_dir_fd=new_fd),
-                    lambda: is_at(self.disk, new_fd, new.name, source.st),
-                )
+            failed = _or_enotempty(
+                new,
+                lambda: self.disk.rename(old.name, new.name, src_dir_fd=source.dir_fd, dst_dir_fd=new_fd),
+                lambda: is_at(self.disk, new_fd, new.name, source.st),
+            )
         except OSError:
             if staged is not None:
                 with suppress(OSError):
@@ -335,11 +333,16 @@ class PosixEntries(PosixNode):
     def _parent_iatt(self, call: Call, gfid: Gfid, fd: int) -> Iatt | None:
         return Iatt(gfid, self.disk.fstat(fd)) if call.attributes else None
 
+    def _parent_iatts(
+        self, call: Call, old: Loc, old_fd: int, new: Loc, new_fd: int
+    ) -> tuple[Iatt | None, Iatt | None]:
+        iatt = self._parent_iatt(call, old.parent, old_fd)
+        return iatt, iatt if old_fd == new_fd else self._parent_iatt(call, new.parent, new_fd)
 
-@contextmanager
-def _enotempty(loc: Loc) -> Iterator[None]:
-    """Some file systems say EEXIST of a directory that is not empty."""
+
+def _or_enotempty(loc: Loc, call: Callable[[], None], happened: Callable[[], bool]) -> OSError | None:
+    """`attempted`, of what asks a directory to be empty. ENOTEMPTY, of which some file systems say EEXIST."""
     try:
-        yield
+        return attempted(call, happened)
     except FileExistsError as error:
         raise fail(errno.ENOTEMPTY, os.fsdecode(loc.name)) from error

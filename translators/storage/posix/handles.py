@@ -51,6 +51,8 @@ class Handles:
 
     disk: Disk
     fd: int
+    _prepared: bytearray = attrs.field(factory=lambda: bytearray(1 << 16), init=False)
+    """1 for each folder of handles that was made, or met; by the first two bytes of its gfids."""
 
     def stat(self, gfid: Gfid) -> os.stat_result | None:
         """Of the handle itself: for all but directories that is the object."""
@@ -92,7 +94,12 @@ class Handles:
             except FileNotFoundError:
                 self.disk.mkdir(name[:2], 0o700, dir_fd=self.fd)
                 self.disk.mkdir(name[:5], 0o700, dir_fd=self.fd)
+        self._prepared[gfid[0] << 8 | gfid[1]] = 1
         return name
+
+    def prepare_once(self, gfid: Gfid) -> bytes:
+        """The same, but folders that were made, or met, before are not looked at again: they may be gone."""
+        return handle_name(gfid) if self._prepared[gfid[0] << 8 | gfid[1]] else self.prepare(gfid)
 
     def link(self, gfid: Gfid, dir_fd: int, name: bytes) -> None:
         """Make the handle of an object that has a name. EEXIST; EPERM and others where links are refused."""

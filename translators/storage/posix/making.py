@@ -19,7 +19,7 @@ import attrs
 
 from ....graph import Call, Gfid, Loc, fail
 from ..heal_index import INDEXES
-from ..name_rules import check_name, check_xattrs, requested_gfid, requested_xattrs
+from ..name_rules import check_xattrs, requested_gfid, requested_xattrs
 from .brick import Brick, new_name
 from .doubt import attempted, is_at
 from .handles import handle_name
@@ -37,9 +37,12 @@ class Making:
     call: Call
     loc: Loc
     parent_fd: int
+    parent_st: os.stat_result
     kind: int
     mode: int
     build: Build
+    looked: bool = False
+    """The name was looked for already, and is not there."""
     gfid: Gfid = attrs.field(init=False)
     xattrs: Mapping[str, bytes] = attrs.field(init=False)
     descriptor: int = attrs.field(init=False, default=-1)
@@ -49,34 +52,45 @@ class Making:
     def run(self) -> Found:
         """Make it. EEXIST the name, or an object with that gfid, is there; EINVAL no gfid-req."""
         brick, loc = self.brick, self.loc
-        check_name(loc.parent, loc.name)
         self.gfid, self.xattrs = requested_gfid(self.call), requested_xattrs(self.call)
         check_xattrs(self.xattrs)
-        with suppress(FileNotFoundError):
-            brick.disk.stat(loc.name, dir_fd=self.parent_fd, follow_symlinks=False)
-            raise fail(errno.EEXIST, os.fsdecode(loc.name))
-        if not brick.gfid_is_free(self.gfid):
-            raise fail(errno.EEXIST, self.gfid.text)
-        self._keeps_group = bool(brick.disk.fstat(self.parent_fd).st_mode & mode_bits.S_ISGID)
+        if not self.looked:
+            with suppress(FileNotFoundError):
+                brick.disk.stat(loc.name, dir_fd=self.parent_fd, follow_symlinks=False)
+                raise fail(errno.EEXIST, os.fsdecode(loc.name))
+        self._keeps_group = bool(self.parent_st.st_mode & mode_bits.S_ISGID)
         self._keeps_mode = brick.inherits_acl(self.parent_fd)
         brick.unsettled.named(loc.parent, self.gfid)
         try:
-            if self._keeps_group or self._keeps_mode or not self._can_be_moved():
-                self._make_in_place()
-                return brick.at(loc.parent, self.parent_fd, loc.name)
-            if self.kind == mode_bits.S_IFDIR:
-                self._make_directory()
-                st = brick.disk.stat(loc.name, dir_fd=self.parent_fd, follow_symlinks=False)
-                return Found(self.gfid, self.parent_fd, loc.name, st)
-            self._make_by_handle()
-            st = self._look(brick.fd, handle_name(self.gfid))
-            brick.learn(self.gfid, st)
-            return Found(self.gfid, self.parent_fd, loc.name, st, hidden=1)
+            return self._make()
         except BaseException:
             if self.descriptor >= 0:
                 brick.disk.close(self.descriptor)
                 self.descriptor = -1
             raise
+
+    def _make(self) -> Found:
+        brick, loc = self.brick, self.loc
+        if self._keeps_group or self._keeps_mode or not self._can_be_moved():
+            self._check_gfid()
+            self._make_in_place()
+            return brick.at(loc.parent, self.parent_fd, loc.name)
+        if self.kind == mode_bits.S_IFDIR:
+            self._check_gfid()
+            self._make_directory()
+            st = brick.disk.stat(loc.name, dir_fd=self.parent_fd, follow_symlinks=False)
+            return Found(self.gfid, self.parent_fd, loc.name, st)
+        if not brick.gfid_seems_free(self.gfid):
+            self._check_gfid()
+        self._make_by_handle()
+        st = self._look(brick.fd, handle_name(self.gfid))
+        brick.learn(self.gfid, st)
+        return Found(self.gfid, self.parent_fd, loc.name, st, hidden=1)
+
+    def _check_gfid(self) -> None:
+        """EEXIST."""
+        if not self.brick.gfid_is_free(self.gfid):
+            raise fail(errno.EEXIST, self.gfid.text)
 
     def _can_be_moved(self) -> bool:
         """An ordinary user may not move a directory that it may not write to."""
@@ -86,11 +100,14 @@ class Making:
 
     def _make_by_handle(self) -> None:
         brick = self.brick
-        handle = handle_name(self.gfid)
+        handle = brick.handles.prepare_once(self.gfid)
         try:
             self._build_apart(handle)
         except FileNotFoundError:
             brick.handles.prepare(self.gfid)
+            self._build_apart(handle)
+        except FileExistsError:
+            self._check_gfid()
             self._build_apart(handle)
         try:
             st = self._dress(brick.fd, handle)
@@ -168,9 +185,9 @@ class Making:
             if mode_bits.S_IMODE(st.st_mode) != mode:
                 brick.chmod(dir_fd, name, mode)
         at: Where = self.descriptor if self.descriptor >= 0 else where(dir_fd, name)
-        brick.metadata.record(self.gfid, at, st, (self.loc.parent, self.loc.name))
+        brick.metadata.record(self.gfid, at, st, (self.loc.parent, self.loc.name), new=True)
         if self.xattrs:
-            brick.set_xattrs(self.gfid, at, self.xattrs)
+            brick.marks.set(self.gfid, at, self.xattrs)
         return st
 
     def _look(self, dir_fd: int, name: bytes) -> os.stat_result:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar
 
 import attrs
 
 from ....graph import ROOT_GFID, Gfid
 from ....graph.disk import Disk
+from ..heal_index import index_of
 from ..name_rules import is_bookkeeping
 from .places import NOWHERE, Found, Place, Where
 
@@ -25,8 +27,9 @@ except ImportError:  # the extra `fast`
 
 GFID_KEY = "trusted.gfid"
 PATH_PREFIX = "trusted.gfid2path."
+PATHLESS_MAX = 1 << 16
+"""How many objects without such a key are remembered."""
 _ABSENT = frozenset((errno.ENODATA, errno.EOPNOTSUPP))
-_APART: AbstractContextManager[None] = nullcontext()
 
 
 @attrs.define(eq=False)
@@ -42,18 +45,23 @@ class InodeMetadata:
     """Whether what belongs to an object is kept in another file, which has to be synced with it."""
 
     disk: Disk
+    _pathless: set[Gfid] = attrs.field(factory=set, init=False)
+    """Objects that bear no `trusted.gfid2path.*`, and will not: the brick has no other writer."""
 
     def claim(self, at: Where, st: os.stat_result, place: Place) -> tuple[Gfid, bool] | None:
         """Which gfid the object says it has, and whether that holds without a handle that proves it."""
         value = self.get(Gfid(), at, GFID_KEY)
         return None if value is None or len(value) != 16 else (Gfid(value), True)
 
-    def record(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place) -> None:
-        """Give an object its gfid."""
+    def record(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place, new: bool = False) -> None:
+        """Give an object its gfid. `new`: it has just been made, and bears nothing yet."""
         self.set(gfid, at, GFID_KEY, gfid)
+        if new:
+            self._remember_pathless(gfid)
 
     def forget(self, gfid: Gfid) -> None:
         """The object is gone."""
+        self._pathless.discard(gfid)
 
     def restore(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place = NOWHERE) -> None:
         """Its handle says that this object has the gfid: see that it says so itself. After a power loss only what is
@@ -77,20 +85,23 @@ class InodeMetadata:
 
     def after_rename(self, found: Found, at: Where, old: Place, new: Place) -> None:
         if not found.is_dir:
-            self._names_changed(at, gone=old, come=new)
+            self._names_changed(found.gfid, at, gone=old, come=new)
 
     def rename_failed(self, found: Found) -> None:
         """It stays where it stood."""
 
-    def linked(self, at: Where, new: Place) -> None:
-        self._names_changed(at, gone=None, come=new)
+    def linked(self, gfid: Gfid, at: Where, new: Place) -> None:
+        self._names_changed(gfid, at, gone=None, come=new)
 
-    def unlinked(self, at: Where, old: Place) -> None:
-        self._names_changed(at, gone=old, come=None)
+    def unlinked(self, gfid: Gfid, at: Where, old: Place) -> None:
+        self._names_changed(gfid, at, gone=old, come=None)
 
-    def _names_changed(self, at: Where, gone: Place | None, come: Place | None) -> None:
+    def _names_changed(self, gfid: Gfid, at: Where, gone: Place | None, come: Place | None) -> None:
+        if gfid in self._pathless:
+            return
         known = [key for key in self.disk.listxattr(at, follow_symlinks=False) if key.startswith(PATH_PREFIX)]
         if not known:
+            self._remember_pathless(gfid)
             return
         old = None if gone is None else _path_value(gone)
         for key in known:
@@ -99,6 +110,11 @@ class InodeMetadata:
         if come is not None and xxhash is not None:
             new = _path_value(come)
             self._set(at, PATH_PREFIX + xxhash.xxh64_hexdigest(new, seed=0), new)
+
+    def _remember_pathless(self, gfid: Gfid) -> None:
+        if len(self._pathless) >= PATHLESS_MAX:
+            self._pathless.clear()
+        self._pathless.add(gfid)
 
     # --- modes lent (granting.py): only an ordinary user has to -------------------------------------------------------
 
@@ -122,6 +138,11 @@ class InodeMetadata:
         """EEXIST ENODATA (by the flags of setxattr(2)) ENOSPC."""
         self._set(at, key, value, flags)
 
+    def set_all(self, gfid: Gfid, at: Where, values: Mapping[str, bytes], flags: int = 0) -> None:
+        """Several, one after the other; all or none, where this can be had."""
+        for key, value in values.items():
+            self.set(gfid, at, key, value, flags)
+
     def remove(self, gfid: Gfid, at: Where, key: str) -> None:
         """ENODATA."""
         self._remove(at, key)
@@ -141,9 +162,13 @@ class InodeMetadata:
         found = ((key, self.get(gfid, at, key)) for key in self.keys(gfid, at) if not is_bookkeeping(key))
         return {key: value for key, value in found if value is not None}
 
-    def together(self) -> AbstractContextManager[None]:
-        """Changes made within are kept all or none, where this can be had."""
-        return _APART
+    def counters(self, gfid: Gfid, at: Where) -> dict[str, bytes]:
+        """The marks of replication that an object bears; any other mark is zero."""
+        found: dict[str, bytes] = {}
+        for key in self.keys(gfid, at):
+            if index_of(key) is not None and (value := self.get(gfid, at, key)) is not None:
+                found[key] = value
+        return found
 
     def sync(self) -> None:
         """Bring to the disk what is kept apart from the objects. On any thread."""

@@ -70,17 +70,8 @@ def _open(disk: Disk, directory: str, metadata: str, volume_id: str | None, new_
         _make_folders(disk, fd)
         store = _store(disk, directory, mode)
         undo.callback(store.close)
-        brick = Brick(
-            disk=disk,
-            root_fd=root_fd,
-            fd=fd,
-            device=disk.fstat(root_fd).st_dev,
-            owner=owner,
-            metadata=store,
-            index=DiskIndex(disk, fd, new_gfid),
-            links=_links_work(disk, fd),
-            privileged=os.geteuid() == 0,
-        )
+        index = DiskIndex(disk, fd, new_gfid)
+        brick = _assembled(disk, root_fd, fd, owner, store, index, links=_links_work(disk, fd))
         if mode == "xattr":
             _mark_root(brick, directory)
         owner.begin()
@@ -112,19 +103,16 @@ def _open_to_read(
         except FileNotFoundError:
             raise _never_a_brick(directory) from None
         undo.callback(store.close)
-        brick = Brick(
-            disk=disk,
-            root_fd=root_fd,
-            fd=fd,
-            device=disk.fstat(root_fd).st_dev,
-            owner=owner,
-            metadata=store,
-            index=DiskIndex(disk, fd, new_gfid, read_only=True),
-            links=True,
-            privileged=os.geteuid() == 0,
-        )
+        brick = _assembled(disk, root_fd, fd, owner, store, DiskIndex(disk, fd, new_gfid, read_only=True), links=True)
         undo.pop_all()
         return brick
+
+
+def _assembled(
+    disk: Disk, root_fd: int, fd: int, owner: Owner, metadata: InodeMetadata, index: DiskIndex, links: bool
+) -> Brick:
+    device, privileged = disk.fstat(root_fd).st_dev, os.geteuid() == 0
+    return Brick(disk, root_fd, fd, device, owner, metadata, index, links, privileged)
 
 
 def _root(disk: Disk, directory: str, volume_id: str | None, undo: ExitStack) -> int:

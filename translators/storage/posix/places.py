@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as mode_bits
+from functools import lru_cache
 from typing import TypeAlias
 
 import attrs
@@ -20,6 +21,9 @@ NOWHERE: Place = (ROOT_GFID, RESERVED_IN_ROOT)
 READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 """How a directory is opened, even one that was found to be one: a symlink may stand at its name by now."""
 
+READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+"""The same of a file: a fifo may stand there, which nobody will ever write to."""
+
 Where: TypeAlias = bytes | int
 """What a call on extended attributes takes: an open descriptor, or a path by `where`."""
 
@@ -29,6 +33,7 @@ def where(dir_fd: int, name: bytes) -> bytes:
     return b"/proc/self/fd/%d/%s" % (dir_fd, name)
 
 
+@lru_cache(maxsize=1024)
 def itself(fd: int) -> bytes:
     """A path to an open directory: unlike `.` below it, it asks for no right to search it."""
     return b"/proc/self/fd/%d/" % fd

@@ -17,13 +17,14 @@ import errno
 import os
 import sqlite3
 import stat as mode_bits
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import attrs
 
 from ....graph import Gfid, fail
+from ..heal_index import index_of
 from .metadata import InodeMetadata
 from .places import NOWHERE, READ_DIRECTORY, Found, Place, Where
 
@@ -122,7 +123,7 @@ class SidecarMetadata(InodeMetadata):
             return None
         return Gfid(row[0]), tuple(row[2:4]) == place or tuple(row[4:6]) == place
 
-    def record(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place) -> None:
+    def record(self, gfid: Gfid, at: Where, st: os.stat_result, place: Place, new: bool = False) -> None:
         with self.together():
             old = self._one("SELECT ino FROM objects WHERE gfid = ?", gfid)
             if old is not None and old[0] != _ino(st):
@@ -197,7 +198,7 @@ class SidecarMetadata(InodeMetadata):
         if not found.hidden:
             self._do("UPDATE objects SET other_parent = NULL, other_name = NULL WHERE gfid = ?", found.gfid)
 
-    def _names_changed(self, at: Where, gone: Place | None, come: Place | None) -> None:
+    def _names_changed(self, gfid: Gfid, at: Where, gone: Place | None, come: Place | None) -> None:
         """A row names one place of an object; one with several names has a handle that pins it."""
 
     # --- modes lent --------------------------------------------------------------------------------------------------
@@ -237,6 +238,10 @@ class SidecarMetadata(InodeMetadata):
                 raise fail(errno.ENODATA, key)
         self._do("INSERT OR REPLACE INTO xattrs VALUES (?, ?, ?)", gfid, os.fsencode(key), bytes(value))
 
+    def set_all(self, gfid: Gfid, at: Where, values: Mapping[str, bytes], flags: int = 0) -> None:
+        with self.together():
+            super().set_all(gfid, at, values, flags)
+
     def remove(self, gfid: Gfid, at: Where, key: str) -> None:
         if not key.startswith("trusted."):
             self._remove(at, key)
@@ -249,10 +254,17 @@ class SidecarMetadata(InodeMetadata):
         on_object = [key for key in super().keys(gfid, at) if not key.startswith("trusted.")]
         return [os.fsdecode(row[0]) for row in rows] + on_object
 
+    def counters(self, gfid: Gfid, at: Where) -> dict[str, bytes]:
+        with _os_errors():
+            rows = self._database.execute("SELECT key, value FROM xattrs WHERE gfid = ?", (gfid,)).fetchall()
+        found = {os.fsdecode(key): value for key, value in rows}
+        return {key: value for key, value in found.items() if index_of(key) is not None}
+
     # --- the database ------------------------------------------------------------------------------------------------
 
     @contextmanager
     def together(self) -> Iterator[None]:
+        """Changes made within are kept all or none."""
         if self._depth == 0:
             self._whole("BEGIN IMMEDIATE")
         self._depth += 1

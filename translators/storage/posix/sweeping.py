@@ -82,9 +82,9 @@ def _check(brick: Brick, gfid: Gfid) -> None:
     if st.st_nlink > 1:
         at = where(brick.fd, handle_name(gfid))
         brick.metadata.restore(gfid, at, st)
-        brick.relist(gfid, at)
+        brick.marks.relist(gfid, at)
     elif is_symlink_alone(st) and _directory_is_there(brick, gfid):
-        brick.relist(gfid, itself(brick.directory(gfid)))
+        brick.marks.relist(gfid, itself(brick.directory(gfid)))
     else:  # where the sidecar knows better it is made again, and the object listed again
         brick.index.drop(INDEXES, gfid)
         brick.directories.drop(gfid)

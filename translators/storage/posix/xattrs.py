@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from socket import gethostname
 
 import attrs
@@ -23,15 +24,15 @@ from ....graph import (
     fail,
 )
 from ..acl import ACCESS
-from ..heal_index import INDEX_GFID_OF_KEY
+from ..heal_index import INDEX_GFID_OF_KEY, index_of
 from ..leaf import SUSPECT_KEY
-from ..name_rules import check_xattr_name, check_xattrs, is_bookkeeping
+from ..name_rules import check_counter_name, check_xattr_name, check_xattrs, is_bookkeeping
 from ..ranges import check_xattr_flags
-from ..xattrop import join
+from ..xattrop import join_all
 from . import judging
 from .attributes import PosixAttributes
 from .granting import insisting
-from .places import Where
+from .places import READ_FILE, Found, Where
 
 PATHINFO = "trusted.glusterfs.pathinfo"
 """Asked of the root: where this brick is. A healer of GlusterFS only crawls bricks of its own host."""
@@ -100,7 +101,7 @@ class PosixXattrs(PosixAttributes):
         check_xattr_flags(flags)
         if call.uid:
             judging.set_xattrs(self.brick, call, at, wanted)
-        self.brick.set_xattrs(gfid, at, wanted, flags)
+        self.brick.marks.set(gfid, at, wanted, flags)
         if call.uid and ACCESS in wanted:
             judging.after_acl(self.brick, call, at)
         return Acknowledged()
@@ -121,30 +122,52 @@ class PosixXattrs(PosixAttributes):
         check_xattr_name(name)
         if call.uid:
             judging.set_xattrs(self.brick, call, at, (name,))
-        self.brick.metadata.remove(gfid, at, name)
-        self.brick.unlist(gfid, at, (name,))
+        self.brick.marks.remove(gfid, at, name)
         return Acknowledged()
 
     # --- xattrop -----------------------------------------------------------------------------------------------------
 
     def xattrop(self, call: Call, loc: Loc, kind: XattropKind, values: Mapping[str, bytes]) -> Done[Xattrs]:
-        found = self._found(loc)
-        joined = self._join(call, found.gfid, found.where, kind, values)
-        if not call.attributes and not call.xdata:
-            return Done(Xattrs(joined))
-        st = self.disk.stat(found.name, dir_fd=found.dir_fd, follow_symlinks=False)
-        return Done(self._told(call, joined, found.iatt, Iatt(found.gfid, st, found.hidden), found.where))
+        return Done(self._xattrop(call, self._found(loc), kind, values))
 
     def fxattrop(self, call: Call, fd: Fd, kind: XattropKind, values: Mapping[str, bytes]) -> Done[Xattrs]:
         slot = fd.slots.get(self)
-        if slot is None and fd.gfid not in self.brick.unlinked:
-            return self.xattrop(call, Loc(fd.gfid), kind, values)
-        gfid, at = self._object(fd)
-        joined = self._join(call, gfid, at, kind, values)
-        if slot is None or (not call.attributes and not call.xdata):
+        if slot is None:
+            found = self._still_open(fd.gfid) or self.brick.find(fd.gfid)
+            return Done(self._xattrop(call, found, kind, values))
+        joined = self._join(call, slot.gfid, slot.fd, kind, values)
+        if not call.attributes and not call.xdata:
             return Done(Xattrs(joined))
         post = self._iatt_of(slot)
-        return Done(self._told(call, joined, post, post, at))
+        return Done(self._told(call, joined, post, post, slot.fd))
+
+    def _xattrop(self, call: Call, found: Found, kind: XattropKind, values: Mapping[str, bytes]) -> Xattrs:
+        if not found.is_file or self.brick.metadata.apart:
+            return self._xattrop_at(found.where, call, found, kind, values)
+        with self._reached(found) as at:
+            return self._xattrop_at(at, call, found, kind, values)
+
+    def _xattrop_at(
+        self, at: Where, call: Call, found: Found, kind: XattropKind, values: Mapping[str, bytes]
+    ) -> Xattrs:
+        joined = self._join(call, found.gfid, at, kind, values)
+        if not call.attributes and not call.xdata:
+            return Xattrs(joined)
+        st = self.disk.stat(found.name, dir_fd=found.dir_fd, follow_symlinks=False)
+        return self._told(call, joined, found.iatt, Iatt(found.gfid, st, found.hidden), at)
+
+    @contextmanager
+    def _reached(self, found: Found) -> Iterator[Where]:
+        """Where several attributes of a file are best reached: by a path, each costs more than to open it. One that
+        this user may not read has but the path."""
+        descriptor = -1
+        with suppress(OSError):
+            descriptor = self.disk.open(found.name, READ_FILE, dir_fd=found.dir_fd)
+        try:
+            yield descriptor if descriptor >= 0 else found.where
+        finally:
+            if descriptor >= 0:
+                self.disk.close(descriptor)
 
     def _told(self, call: Call, joined: dict[str, bytes], pre: Iatt, post: Iatt, at: Where) -> Xattrs:
         answers = self._answers(call, post, at) if call.xdata else None
@@ -153,29 +176,20 @@ class PosixXattrs(PosixAttributes):
     def _join(
         self, call: Call, gfid: Gfid, at: Where, kind: XattropKind, values: Mapping[str, bytes]
     ) -> dict[str, bytes]:
-        """Read, join, write, with nothing in between. Nothing is written before every sum is known; and those that
-        end at zero last, so that a crash on the way leaves a mark too many, never one too few."""
+        """Read, join, write, with nothing in between. Nothing is written before every sum is known."""
+        brick = self.brick
         if call.uid:
-            judging.xattrop(self.brick, call, at, values)
-        metadata = self.brick.metadata
-        answer: dict[str, bytes] = {}
-        wanted: dict[str, bytes] = {}
-        for key, sent in values.items():
-            if is_bookkeeping(key):
-                raise fail(errno.EPERM, key)
-            check_xattr_name(key)
-            stored = metadata.get(gfid, at, key)
-            new = join(kind, stored, sent)
-            changes = any(sent)
-            if changes:
-                wanted[key] = new
-            if kind == XattropKind.GET_AND_SET or not changes:
-                new = stored if stored is not None else bytes(len(new))
-            answer[key] = new
+            judging.xattrop(brick, call, at, values)
+        stored = brick.metadata.counters(gfid, at)
+        others = {}
+        for key in values:
+            check_counter_name(key)
+            if index_of(key) is None and (value := brick.metadata.get(gfid, at, key)) is not None:
+                others[key] = value
+        answer, wanted = join_all(kind, stored | others if others else stored, values)
         if wanted:
             check_xattrs(wanted)
-            last = sorted(wanted, key=lambda key: not any(wanted[key]))
-            self.brick.set_xattrs(gfid, at, {key: wanted[key] for key in last})
+            brick.marks.count(gfid, at, stored, wanted)
         return answer
 
     def _object(self, fd: Fd) -> tuple[Gfid, Where]:
