@@ -164,23 +164,28 @@ class Answers(Generic[R]):
         return not self._on_the_way
 
     @property
-    def harmless(self) -> bool:
-        """Has no child raised anything but an OSError?"""
-        return self._bug is None
+    def ready(self) -> bool:
+        """Complete, and no child has raised anything but an OSError: nothing is left to wait for, or to raise."""
+        return not self._on_the_way and self._bug is None
 
     def wind(self, child: Translator, fop: Fop[P, R], *args: P.args, **kwargs: P.kwargs) -> None:
         """Call the fop on one child; nothing is awaited."""
-        outcome: Outcome[R] = Outcome(child)
-        self.outcomes.append(outcome)
-        try:
-            answer = getattr(child, fop.__name__)(*args, **kwargs)
-        except Exception as error:
-            self._failed(outcome, error)
-            return
-        if type(answer) is Done:
-            outcome.value = answer.value
-        else:
-            self._on_the_way.append((outcome, started(answer, child.tasks)))
+        self._wind((child,), fop.__name__, args, kwargs)
+
+    def _wind(self, children: Sequence[Translator], name: str, args: Any, kwargs: Any) -> None:
+        outcomes = self.outcomes
+        for child in children:
+            outcome: Outcome[R] = Outcome(child)
+            outcomes.append(outcome)
+            try:
+                answer = getattr(child, name)(*args, **kwargs)
+            except Exception as error:
+                self._failed(outcome, error)
+                continue
+            if type(answer) is Done:
+                outcome.value = answer.value
+            else:
+                self._on_the_way.append((outcome, started(answer, child.tasks)))
 
     def expect(self, child: Translator, answer: Awaitable[R]) -> None:
         """The same for a fop that was called already."""
@@ -244,8 +249,7 @@ def started(answer: Awaitable[R], tasks: Tasks) -> Awaitable[R]:
 def wind(children: Sequence[Translator], fop: Fop[P, R], *args: P.args, **kwargs: P.kwargs) -> Answers[R]:
     """Start one fop on every child, all with the same arguments."""
     answers: Answers[R] = Answers()
-    for child in children:
-        answers.wind(child, fop, *args, **kwargs)
+    answers._wind(children, fop.__name__, args, kwargs)
     return answers
 
 

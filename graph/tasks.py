@@ -36,6 +36,8 @@ class Tasks:
         self._finishing = False
         self._cancelled = False
         """Whoever has opened the graph was cancelled, or it is closed: no daemon can begin any more."""
+        self.closed = False
+        """No work can begin any more, and what was under way was cancelled."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._cancel_work: set[Callable[[], object]] = set()
         """One for each piece of work under way."""
@@ -50,20 +52,32 @@ class Tasks:
         return self
 
     async def finish(self) -> None:
-        """End the daemons and wait for the work under way. Nodes are stopped after this, as work still needs them."""
+        """End the daemons and wait for the work under way. Nodes are stopped after this, as work still needs them.
+
+        Whoever is cancelled meanwhile by means of asyncio's own, which no shield keeps off, is so once this is over.
+        """
         self._finishing = True
         for scope in self._daemons.values():
             if scope is not None:
                 scope.cancel()
-        with anyio.move_on_after(DRAIN_SECONDS, shield=True):
+        cancelled: BaseException | None = None
+        with anyio.move_on_after(DRAIN_SECONDS, shield=True) as limit:
             while self._working or self._daemons:
                 self._idle = Coming()
-                await self._idle
+                try:
+                    await self._idle
+                except anyio.get_cancelled_exc_class() as error:
+                    if limit.cancel_called:
+                        raise
+                    cancelled = error
+        if cancelled is not None:
+            raise cancelled
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._workers is not None
+        self.closed = True
         for cancel in list(self._cancel_work):
             cancel()
         self._workers.cancel_scope.cancel()
@@ -80,6 +94,10 @@ class Tasks:
             work.close()
             raise RuntimeError("the graph is not open: nothing can be started on it")
         coming: Coming[R] = Coming()
+        if self.closed:
+            work.close()
+            coming.reject(fail(errno.ENOTCONN, "the graph was closed"))
+            return coming
         self._working += 1
         if self._loop is None:
             self._start_on_trio(work, coming)
@@ -127,6 +145,10 @@ class Tasks:
         self._new_daemons.append(work)
         self._wake_starter.resolve(None)
 
+    def surface(self, bug: Exception) -> None:
+        """What nobody waits for, and is no errno of a fop, closes the graph: whoever opened it is told."""
+        self.start_daemon(_raised(bug))
+
     async def _start_daemons(self) -> None:
         assert self._workers is not None
         try:
@@ -173,6 +195,10 @@ class Tasks:
     def _wake_when_idle(self) -> None:
         if not self._working and not self._daemons and self._idle is not None:
             self._idle.resolve(None)
+
+
+async def _raised(bug: Exception) -> None:
+    raise bug
 
 
 async def _awaited(answer: Awaitable[R]) -> R:
