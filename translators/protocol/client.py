@@ -25,7 +25,6 @@ from ...graph import (
     Gfid,
     Loc,
     LockCommand,
-    LockType,
     Made,
     NewAttributes,
     ParentUp,
@@ -67,7 +66,9 @@ class Client(Translator):
         end-volume
 
     It is up once the server has let it attach, says that the volume is up there, and has opened again what was open.
-    When the connection ends every call on its way fails with ENOTCONN, and the node is down until it is back.
+    When the connection ends every call on its way fails with ENOTCONN, and the node is down until it is back. The
+    server has given the locks back by then: an fd through which an fcntl lock was held is EBADFD from then on, until it
+    is closed.
     """
 
     remote_host: str = option(kinds.address, help="the server's name or address")
@@ -89,7 +90,7 @@ class Client(Translator):
     password: str | None = option(kinds.text, default=None, help="the password of `username`")
     send_gids: bool = option(kinds.boolean, default=True, help="send the caller's supplementary groups")
     strict_locks: bool = option(
-        kinds.boolean, default=False, help="after a reconnect, fail what goes through an fd that held locks"
+        kinds.boolean, default=True, help="after a reconnect, fail what goes through an fd that held fcntl locks"
     )
     transport_type: str = option(
         kinds.one_of("tcp", "socket", "tcp/client"), default="tcp", help="the only transport is TCP"
@@ -206,6 +207,8 @@ class Client(Translator):
         """The server tells something; what is not known is left aside."""
         if procedure in (handshake.CHILD_UP, handshake.CHILD_DOWN):
             self._up_there = procedure == handshake.CHILD_UP
+            if not self._up_there:
+                self._open.locks_forgotten()
             self._tell()
         elif procedure in (handshake.INODELK_CONTENTION, handshake.ENTRYLK_CONTENTION):
             gfid, domain, name = handshake.read_contention(procedure, reader)
@@ -249,12 +252,14 @@ class Client(Translator):
         pending = self._session.fop(procedure, call, wire_owner(call), args, self._open.number)
         if procedure.locks:
             self._locks(procedure, call, args, pending)
+        elif procedure.fop == "flush":
+            self._open.flushing(call, args[0], pending)
         return pending
 
     def _locks(self, procedure: Procedure, call: Call, args: Sequence[Any], pending: Pending) -> None:
         """Remember what a reconnect, or the end of a client of ours, does to a lock."""
         if procedure.fop == "lk" and args[1] != LockCommand.GET:
-            self._open.locked(args[0], args[2].type != LockType.UNLOCK)
+            self._open.locking(call, args[0], args[2], pending)
         if call.client:
             self._held.watch(procedure, call, args, pending, self._unlock)
 
@@ -264,6 +269,7 @@ class Client(Translator):
 
     def disconnect(self, client: str) -> None:
         self._held.gone(client, self._unlock)
+        self._open.client_gone(client)
 
     def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Awaitable[Any]:
         return self._opening(fd, loc.gfid, flags, False, BY_FOP["open"], call, loc, flags)

@@ -1,15 +1,20 @@
-"""The fds that a client has open at its server: their numbers, and how they are opened again on a new connection."""
+"""The fds that a client has open at its server: their numbers, what is locked through them, and how they are opened
+again on a new connection."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import attrs
 
-from ...graph import Call, Fd, Gfid, Loc, Translator, fail
+from ...graph import Call, Fd, Flock, Gfid, Loc, LockType, Translator, fail
+from ..storage.fd_locks import FdLocks
+from ..storage.lock_table import WITHDRAW_KEY
 from .calls import Calls, Pending
+from .lock_owners import wire_owner
 from .wire.procedures import ANONYMOUS, BY_FOP
 from .wire.rpc import lock_owner
 
@@ -30,10 +35,8 @@ class Opened:
     flags: int
     is_dir: bool
     number: int = ANONYMOUS
-    locked: bool = False
-    """An application's lock was taken through it."""
     lost: bool = False
-    """It could not be opened again: what it stood for is gone."""
+    """What it stood for is gone: it could not be opened again, or what was locked through it went with a connection."""
     released: bool = False
 
 
@@ -44,6 +47,7 @@ class OpenFds:
         self._owner = owner
         self._strict_locks = strict_locks
         self._fds: dict[Fd, Opened] = {}
+        self._locks = FdLocks()
 
     def number(self, fd: Fd) -> int:
         """As the server knows it. EBADFD: it was lost with an earlier connection."""
@@ -51,7 +55,7 @@ class OpenFds:
         if slot is None:
             return ANONYMOUS
         if slot.lost:
-            raise fail(errno.EBADFD, f"{self._owner.name}: could not be opened again")
+            raise fail(errno.EBADFD, f"{self._owner.name}: it went with an earlier connection, or its locks did")
         return slot.number
 
     def opening(self, fd: Fd, call: Call, gfid: Gfid, flags: int, is_dir: bool) -> Opened:
@@ -62,22 +66,50 @@ class OpenFds:
     def drop(self, fd: Fd) -> Opened | None:
         """Forget an fd: it was released, or never opened."""
         self._fds.pop(fd, None)
+        self._locks.released(fd)
         slot: Opened | None = fd.slots.pop(self._owner, None)
         if slot is not None:
             slot.released = True
         return slot
 
-    def locked(self, fd: Fd, locked: bool) -> None:
-        slot = self._fds.get(fd)
-        if slot is not None:
-            slot.locked = locked
+    # --- locks -------------------------------------------------------------------------------------------------------
+
+    def locking(self, call: Call, fd: Fd, flock: Flock, answer: Pending) -> None:
+        """Remember an fcntl lock once it is granted, until it is given back. One whose answer is cut off is held by
+        nobody: its caller hears ENOTCONN."""
+
+        def answered() -> None:
+            if flock.type != LockType.UNLOCK and fd in self._fds:
+                self._locks.taken(call, wire_owner(call), fd, flock)
+            elif not (call.xdata and WITHDRAW_KEY in call.xdata):  # else a request that waited was given up, perhaps
+                self._locks.given_back(call.client, wire_owner(call), fd.gfid, flock)
+
+        answer.when_settled(partial(_if_well, answer, answered))
+
+    def flushing(self, call: Call, fd: Fd, answer: Pending) -> None:
+        """The owner has closed the file, and holds nothing of it any more."""
+        if len(self._locks):
+            gone = partial(self._locks.given_back, call.client, wire_owner(call), fd.gfid)
+            answer.when_settled(partial(_if_well, answer, gone))
+
+    def client_gone(self, client: str) -> None:
+        self._locks.disconnected(client)
+
+    # --- connections -------------------------------------------------------------------------------------------------
 
     def disconnected(self) -> None:
-        """Every number is void; with strict-locks, so is every fd whose locks went with the connection."""
+        """Every number is void, and every lock."""
         for slot in self._fds.values():
             slot.number = ANONYMOUS
-            if slot.locked and self._strict_locks:
-                slot.lost = True
+        self.locks_forgotten()
+
+    def locks_forgotten(self) -> None:
+        """The server has given all locks back, or a volume that goes down there has. With strict-locks whatever they
+        were taken through is lost with them."""
+        for lock in self._locks:
+            if self._strict_locks and lock.fd in self._fds:
+                self._fds[lock.fd].lost = True
+        self._locks.clear()
 
     async def reopen(self, calls: Calls) -> None:
         """Open all again on a new connection, by gfid. One that fails is lost, and says so when it is used."""
@@ -94,6 +126,14 @@ class OpenFds:
                     slot.number = number
                     if slot.released:
                         release(calls, slot)
+
+
+def _if_well(answer: Pending, then: Callable[[], None]) -> None:
+    try:
+        answer.result()
+    except OSError:
+        return
+    then()
 
 
 def _batches(slots: list[Opened]) -> Iterator[list[Opened]]:
