@@ -222,6 +222,10 @@ class Bench:
         ]
 
 
+QUIET: dict[str, Any] = {"self_heal_daemon": False, "eager_entry_lock": False}
+"""What benches have unless they ask for more: nothing happens after an answer, except to open files."""
+
+
 @attrs.define(eq=False)
 class Clients(Translator):
     """The clients of some bricks, in one graph."""
@@ -232,7 +236,7 @@ class Clients(Translator):
 @asynccontextmanager
 async def clients(count: int = 2, copies: int = 2, **options: Any) -> AsyncIterator[list[Bench]]:
     """Afrs of one name over the same memory bricks, as in programs of their own: each has its own switches."""
-    options.setdefault("self_heal_daemon", False)
+    options = QUIET | options
     bricks = [Memory(f"m{number}") for number in range(copies)]
     switches = [[Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)] for _ in range(count)]
     afrs = [Afr("mirror", each, **options) for each in switches]
@@ -245,8 +249,8 @@ async def clients(count: int = 2, copies: int = 2, **options: Any) -> AsyncItera
 
 @asynccontextmanager
 async def mirror(count: int = 2, off: Iterable[int] = (), **options: Any) -> AsyncIterator[Bench]:
-    """An afr over `count` memory bricks, each behind a switch; `self_heal_daemon` is off unless asked for."""
-    options.setdefault("self_heal_daemon", False)
+    """An afr over `count` memory bricks, each behind a switch."""
+    options = QUIET | options
     bricks = [Memory(f"m{number}") for number in range(count)]
     switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
     top = Afr("mirror", switches, **options)
@@ -266,4 +270,4 @@ def afr_of(bench: Bench) -> Afr:
     return bench.top
 
 
-__all__ = ["Bench", "Clients", "Gate", "Switch", "afr_of", "awaiting", "clients", "locks_left", "mirror"]
+__all__ = ["QUIET", "Bench", "Clients", "Gate", "Switch", "afr_of", "awaiting", "clients", "locks_left", "mirror"]

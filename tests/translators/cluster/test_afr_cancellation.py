@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.translators.cluster.bench import Bench, Gate, Switch, locks_left, mirror
+from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, locks_left, mirror
 from volgraph.graph import Coming, Graph, Loc, NewAttributes, Translator
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.storage.memory import Memory
@@ -48,6 +48,95 @@ async def test_cancelled_in_any_phase_the_copies_end_equal_and_unmarked(phase: i
         assert bench.images_equal()
         assert bench.marks() == [{}, {}]
         await bench.write("f", b"and it is unlocked")
+
+
+def bug_in(switch: Switch, fop: str) -> None:
+    """The child has a bug: one fop ends in what is no errno."""
+    bug: Any = ZeroDivisionError("the bug")
+    switch.refuse = lambda name, args: bug if name == fop else None
+
+
+async def test_a_bug_of_a_child_that_is_met_when_nobody_waits_surfaces_from_the_graph() -> None:
+    """In the post-op of a file that is given back in the background."""
+    with pytest.raises(ExceptionGroup) as caught:
+        async with mirror() as bench:
+            fd = await bench.create("f")
+            await bench.top.writev(bench.call, fd, b"text", 0)
+            bug_in(bench.switches[1], "fxattrop")
+            afr_of(bench).streams.close_soon(fd.gfid)
+            with anyio.fail_after(5):
+                await anyio.sleep_forever()
+
+    assert caught.group_contains(ZeroDivisionError, match="the bug")
+    assert bench.bricks[0].locks.held == bench.bricks[1].locks.held == 0
+
+
+@pytest.mark.parametrize("fop", ["finodelk", "fxattrop", "writev"])
+async def test_a_bug_of_a_child_is_the_callers_who_waits_and_leaves_no_lock(fop: str) -> None:
+    async with mirror() as bench:
+        fd = await bench.create("f")
+        bug_in(bench.switches[1], fop)
+        with pytest.raises(ZeroDivisionError, match="the bug"):
+            await bench.top.writev(bench.call, fd, b"text", 0)
+        bench.switches[1].refuse = lambda name, args: None
+        await bench.top.flush(bench.call, fd)
+
+        assert locks_left(bench) == 0
+        assert (await afr_of(bench).heal()).clean
+        assert bench.images_equal()
+        assert bench.marks() == [{}, {}]
+
+
+async def test_a_bug_of_a_child_that_is_met_after_the_caller_was_cancelled_surfaces_from_the_graph() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with mirror() as bench:
+            fd = await bench.create("f")
+            gate = Gate(bench.switches[1], "writev")
+            async with anyio.create_task_group() as group:
+                group.start_soon(awaiting, bench.top.writev, bench.call, fd, b"text", 0)
+                await gate.arrival()
+                group.cancel_scope.cancel()
+            bug: Any = ZeroDivisionError("the bug")
+            gate.fail(0, bug)
+            with anyio.fail_after(5):
+                await anyio.sleep_forever()
+
+    assert caught.group_contains(ZeroDivisionError, match="the bug")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("everybody", [False, True], ids=["the program", "all its tasks"])
+async def test_a_change_is_finished_though_a_program_is_told_again_and_again_to_end(
+    everybody: bool, anyio_backend: str
+) -> None:
+    """The graph waits for what the first cancellation has cut off; those that follow hit whoever waits, and perhaps
+    whoever finishes it, be it before its first step."""
+    benches: list[Bench] = []
+    gates: list[Gate] = []
+
+    async def program() -> None:
+        async with mirror() as bench:
+            fd = await bench.create("f")
+            benches.append(bench)
+            gates.append(Gate(bench.switches[1], "fxattrop", "writev"))
+            await bench.top.writev(bench.call, fd, b"text", 0)
+
+    others = asyncio.all_tasks()
+    task = asyncio.ensure_future(program())
+    await anyio.wait_all_tasks_blocked()
+    for turns in (20, 0, 1, 3, 20):
+        for each in asyncio.all_tasks() - others if everybody else {task}:
+            each.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    assert not task.done()
+    gates[0].open()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert locks_left(benches[0]) == 0
+    assert benches[0].images_equal()
+    assert benches[0].marks() == [{}, {}]
 
 
 # --- at every await, by the loop's own means -------------------------------------------------------------------------

@@ -11,6 +11,9 @@ import pytest
 
 from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, clients, locks_left, mirror
 from volgraph.graph import Fd, Loc, NewAttributes, Translator, fail
+from volgraph.testing.fated import OK
+from volgraph.testing.loop import BACKENDS, run
+from volgraph.testing.stage import stage
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +81,48 @@ async def test_an_idle_file_is_given_back_after_the_delay() -> None:
                 await anyio.sleep(0.01)
 
         assert bench.marks() == [{}, {}]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_file_in_use_stays_locked_until_one_to_two_delays_after_its_last_write(backend: str) -> None:
+    async def play() -> None:
+        async with stage(post_op_delay=1.0) as (one,):
+            fd = await one.make(b"f", b"0123456789")
+            asked: list[str] = []
+            for connection in one.connections:
+                connection.decide = lambda moment: asked.append(moment.fop) or OK  # type: ignore[func-returns-value]
+            for _ in range(10):
+                await one.write(fd, b"A")
+                await anyio.sleep(0.4)
+            assert asked.count("finodelk") == 2, "locked once, on each copy"
+            await one.write(fd, b"A")
+            await anyio.sleep(0.99)
+            assert one.locks == 2
+            await anyio.sleep(1.01)
+            assert one.locks == 0
+            assert not one.marked
+
+    run(play, 0, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_without_a_delay_the_last_of_several_writes_at_once_gives_the_file_back(backend: str) -> None:
+    async def play() -> None:
+        async with stage(post_op_delay=0) as (one,):
+            fd = await one.make(b"f", b"0123456789")
+            asked: list[str] = []
+            for connection in one.connections:
+                connection.before["writev"] = 1.0
+                connection.decide = lambda moment: asked.append(moment.fop) or OK  # type: ignore[func-returns-value]
+            async with anyio.create_task_group() as group:
+                for place in range(5):
+                    group.start_soon(one.write, fd, b"A", place)
+            await anyio.sleep(0.1)
+            assert one.locks == 0
+            assert not one.marked
+            assert asked.count("fxattrop") == 4, "one pre-op and one post-op, on each copy"
+
+    run(play, 0, backend)
 
 
 async def test_without_eager_lock_each_write_gives_all_back_before_it_answers() -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import errno
 
+import anyio
 import pytest
 
 from tests.translators.cluster.bench import Bench, afr_of, mirror
 from volgraph.graph import Loc, NewAttributes, fail
+from volgraph.testing.fated import failing
+from volgraph.testing.loop import BACKENDS, run
+from volgraph.testing.stage import Person, stage
+from volgraph.translators.cluster.afr.crawl import PAUSE_SECONDS, PAUSE_SECONDS_MAX
 
 pytestmark = pytest.mark.anyio
 
@@ -140,3 +145,56 @@ async def test_three_copies_heal_from_the_two_that_agree() -> None:
         await bench.write("d/g", b"more")
 
         await healed(bench)
+
+
+# --- by itself -------------------------------------------------------------------------------------------------------
+
+
+async def missed_by_a_copy(one: Person, sick: str) -> None:
+    """A copy is back, and the other cannot tell what it missed."""
+    fd = await one.make(b"f", b"old")
+    one.connections[1].go_down()
+    await one.write_and_flush(fd, b"new")
+    one.connections[0].refuses[sick] = failing(errno.EIO)
+    one.connections[1].come_up()
+    await anyio.sleep(0.1)
+    assert not one.alike
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("sick", ["getxattr", "readdir"])
+def test_the_healer_meets_an_error_tells_of_it_and_tries_again(sick: str, backend: str) -> None:
+    async def play() -> None:
+        async with stage(2, self_heal_daemon=True) as (one,):
+            await missed_by_a_copy(one, sick)
+            assert one.afr.health == "up, the healer has met: Input/output error"
+            await anyio.sleep(10 * PAUSE_SECONDS_MAX)
+            assert 10 <= one.connections[0].seen.count(sick) <= 30, "it goes on, and gives the disk time"
+            assert one.afr.health == "up, the healer has met: Input/output error"
+
+            one.connections[0].refuses.clear()
+            await anyio.sleep(PAUSE_SECONDS_MAX + 1)
+
+            assert one.alike
+            assert not one.marked
+            assert one.afr.health == "up"
+            assert one.afr.crawler.pause == PAUSE_SECONDS
+
+    run(play, seed=0, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_child_that_comes_back_is_healed_at_once_though_the_healer_pauses(backend: str) -> None:
+    async def play() -> None:
+        async with stage(2, self_heal_daemon=True) as (one,):
+            await missed_by_a_copy(one, "getxattr")
+            await anyio.sleep(10 * PAUSE_SECONDS_MAX)
+            one.connections[0].refuses.clear()
+            one.connections[0].go_down()
+            one.connections[0].come_up()
+            await anyio.sleep(1)
+
+            assert one.alike
+            assert one.afr.health == "up"
+
+    run(play, seed=0, backend=backend)

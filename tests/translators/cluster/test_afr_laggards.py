@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,8 +26,9 @@ from volgraph.graph import (
     fail,
 )
 from volgraph.status import status_of
+from volgraph.testing.fated import failing
 from volgraph.testing.loop import BACKENDS, run
-from volgraph.testing.stage import stage
+from volgraph.testing.stage import Person, stage
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.cluster.afr.laggards import enough
 from volgraph.translators.cluster.afr.locks import METADATA_RANGE_START
@@ -586,3 +588,77 @@ async def test_two_clients_that_fence_the_same_child_both_get_on() -> None:
         assert one.images_equal()
         assert locks_left(one) == 0
         assert await two.read("f") == b"one"
+
+
+# --- files that a laggard opens late ---------------------------------------------------------------------------------
+
+
+async def opened(one: Person) -> Fd:
+    return await one.open(b"f")
+
+
+async def opened_as_directory(one: Person) -> Fd:
+    fd = Fd(ROOT_GFID, is_dir=True)
+    await one.afr.opendir(one.call, Loc(ROOT_GFID), fd)
+    return fd
+
+
+async def created(one: Person) -> Fd:
+    fd = Fd(one.afr.seams.new_gfid(), os.O_RDWR)
+    making = one.call.with_xdata({"gfid-req": fd.gfid})
+    await one.afr.create(making, one.at(b"new"), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644, 0, fd)
+    return fd
+
+
+async def followed(one: Person) -> Fd:
+    """It was away when the file was opened, and is asked to open it when that is next used."""
+    one.connections[2].go_down()
+    fd = await one.open(b"f")
+    one.connections[2].come_up()
+    await one.read(fd)
+    return fd
+
+
+async def refused_to_open(one: Person) -> Fd:
+    """Nobody else opens it: so it is open nowhere."""
+    fd = Fd((await one.find(b"f")).gfid, os.O_RDWR)
+    for connection in one.connections[:2]:
+        connection.refuses["open"] = failing(errno.EMFILE)
+    with pytest.raises(OSError) as caught:
+        await one.afr.open(one.call, Loc(fd.gfid), os.O_RDWR, fd)
+    assert caught.value.errno == errno.EMFILE
+    return fd
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("fop", "opens"),
+    [
+        ("open", opened),
+        ("opendir", opened_as_directory),
+        ("create", created),
+        ("open", followed),
+        ("open", refused_to_open),
+    ],
+)
+@pytest.mark.parametrize("after", [0.0, 60.0], ids=["before it opens it", "after it has opened it"])
+def test_what_a_laggard_opens_late_is_closed_there_when_nobody_has_it_open(
+    fop: str, opens: Callable[[Person], Awaitable[Fd]], after: float, backend: str
+) -> None:
+    async def play() -> None:
+        async with stage(3, laggard_timeout=1.0, post_op_delay=0) as (one,):
+            one.afr.release(await one.make(b"f", b"text"))
+            one.connections[2].before[fop] = 30.0
+            fd = await opens(one)
+            assert one.afr.laggards.fenced == {2}
+            await anyio.sleep(after)
+            if opens is not refused_to_open:
+                one.afr.release(fd)
+            await anyio.sleep(60.0)
+
+            assert not one.afr.laggards.fenced
+            stores = [brick.store for brick in one.bricks]
+            left = [inode.open_fds for store in stores for inode in (*store.inodes.values(), *store.unlinked.values())]
+            assert not any(left)
+
+    run(play, seed=0, backend=backend)

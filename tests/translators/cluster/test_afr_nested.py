@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from tests.translators.cluster.bench import Bench, Switch
-from volgraph.graph import Call, Graph, Loc, Translator, XattropKind
+from volgraph.graph import Call, Graph, Loc, Translator, XattropKind, fail
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.storage.memory import Memory
 
@@ -40,6 +42,8 @@ async def test_a_write_reaches_all_four_leaves() -> None:
         await bench.write("d/f", b"hello")
 
         assert bench.images_equal()
+        for afr in reversed(bench.graph.find(Afr)):  # those above keep marks on those below
+            await afr.rest()
         assert not any(bench.marks())
 
 
@@ -91,3 +95,33 @@ async def test_a_key_of_its_own_is_refused_and_hidden() -> None:
         assert "afr-dirty-xattr" in caught.value.__notes__[0]
         with pytest.raises(PermissionError):
             await left.setxattr(Call(), root, {"trusted.afr.b0": bytes(12)})
+
+
+async def test_what_is_on_record_above_counts_though_no_copy_below_is_good_in_everything() -> None:
+    """The left pair alone knows that the right one missed a write. Of its two copies, one has missed that record, and
+    the other one the bytes: so both are needed, and nothing is read until they are healed."""
+    async with binary_tree() as bench:
+        await bench.write("f", b"old")
+        fd = await bench.open("f")
+        b0, b1, b2, b3 = bench.switches
+        for switch in (b2, b3):
+            switch.refuse = lambda name, args: fail(errno.EIO, "right")
+
+        def deaf(name: str, args: tuple[Any, ...]) -> OSError | None:
+            return fail(errno.EIO, "b1") if name == "fxattrop" and any(args[-1].get("trusted.afr.right", b"")) else None
+
+        b1.refuse = deaf
+        await bench.top.writev(bench.call, fd, b"new", 0)
+        for switch in (b1, b2, b3):
+            switch.refuse = lambda name, args: None
+        syncs = itertools.count()
+        b0.refuse = lambda name, args: fail(errno.EIO, "b0") if name == "fsync" and next(syncs) else None
+        await bench.top.flush(bench.call, fd)
+        b0.refuse = lambda name, args: None
+
+        with pytest.raises(OSError) as refused:
+            await bench.read("f")
+        assert refused.value.errno == errno.EIO
+        await heal_everything(bench)
+        assert await bench.read("f") == b"new"
+        assert bench.images_equal()

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.translators.cluster.bench import Bench, Switch, afr_of
+from tests.translators.cluster.bench import QUIET, Bench, Switch, afr_of
 from volgraph.graph import ROOT_GFID, Call, Fd, Gfid, Graph, Loc
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.cluster.afr.changelog import COUNTERS
+from volgraph.translators.cluster.afr.suspects import SUSPECT_KEY, TRUSTED
+from volgraph.translators.cluster.unify import Unify
 from volgraph.translators.storage.memory import Memory, MemoryStore
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.anyio
 async def mirror(stores: Sequence[MemoryStore]) -> AsyncIterator[Bench]:
     bricks = [Memory(f"m{number}", store=store) for number, store in enumerate(stores)]
     switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
-    async with Graph(Afr("mirror", switches, self_heal_daemon=False)) as graph:
+    async with Graph(Afr("mirror", switches, **QUIET)) as graph:
         yield Bench(graph, graph.top, switches, bricks)
 
 
@@ -205,8 +207,8 @@ async def test_a_pair_that_lost_what_it_acked_alone_is_healed_from_the_other_pai
     """Its two bricks are alike again, and bear no mark: only the afr above can find what is missing."""
     bricks = [Memory(f"m{number}") for number in range(4)]
     switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
-    pairs = [Afr(name, two, self_heal_daemon=False) for name, two in (("left", switches[:2]), ("right", switches[2:]))]
-    async with Graph(Afr("top", pairs, self_heal_daemon=False)) as graph:
+    pairs = [Afr(name, two, **QUIET) for name, two in (("left", switches[:2]), ("right", switches[2:]))]
+    async with Graph(Afr("top", pairs, **QUIET)) as graph:
         assert await graph.up(5)
         bench = Bench(graph, graph.top, switches, bricks)
         await bench.write("f", b"text")
@@ -228,6 +230,85 @@ async def test_a_pair_that_lost_what_it_acked_alone_is_healed_from_the_other_pai
 
         assert bench.images_equal()
         assert not any(brick.store.suspect for brick in bricks)
+
+
+@asynccontextmanager
+async def unify_below_a_mirror() -> AsyncIterator[tuple[Bench, Afr, Afr]]:
+    """top over (pool over (pair over b0, b1) and b2, namespace b3) and b4."""
+    bricks = [Memory(f"m{number}") for number in range(5)]
+    switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
+    pair = Afr("pair", switches[:2], self_heal_daemon=False)
+    pool = Unify("pool", [pair, switches[2]], namespace=switches[3])
+    top = Afr("top", [pool, switches[4]], self_heal_daemon=False)
+    async with Graph(top) as graph:
+        await graph.heard_from_all(5)
+        bench = Bench(graph, top, switches, bricks)
+        for name in ("f", "g"):  # one on the pair, one on the brick beside it
+            await bench.write(name, b"text")
+            for child in range(5):
+                if f"/{name}" in bricks[child].image():
+                    await pin(bench, child, (await bench.find(name)).gfid)
+        for child in range(5):
+            await pin(bench, child, ROOT_GFID, is_dir=True)
+        yield bench, pair, top
+
+
+async def add_more(bench: Bench) -> None:
+    for name in ("f", "g"):
+        await bench.top.writev(bench.call, await bench.open(name), b"more", 4)
+        await bench.top.flush(bench.call, await bench.open(name))
+
+
+async def check_healed(bench: Bench, *nodes: Afr) -> None:
+    for name in ("f", "g"):
+        assert await bench.read(name) == b"textmore"
+    for node in nodes:
+        report = await node.heal(full=True)
+        assert report.clean, report
+    assert not any(brick.store.suspect for brick in bench.bricks)
+    assert not nodes[-1].suspects.children
+    for brick in (bench.bricks[0], bench.bricks[1]):
+        assert brick.image()["/f"].content == b"textmore"
+    assert bench.bricks[2].image()["/g"].content == b"textmore"
+
+
+async def test_what_a_pair_below_a_unify_has_lost_is_healed_from_beside_the_unify() -> None:
+    async with unify_below_a_mirror() as (bench, pair, top):
+        bench.switches[1].turn(False)
+        await add_more(bench)
+        lose_power(bench, 0)
+        bench.switches[1].turn(True)
+        await bench.graph.heard_from_all(5)
+        assert [bench.bricks[copy].image()["/f"].content for copy in (0, 1)] == [b"text", b"text"]
+        assert top.suspects.children == {0}
+
+        await check_healed(bench, pair, top)
+
+
+@pytest.mark.parametrize("loser", [2, 3], ids=["a child", "the namespace"])
+async def test_a_unify_is_suspect_where_one_of_its_bricks_is(loser: int) -> None:
+    async with unify_below_a_mirror() as (bench, pair, top):
+        await add_more(bench)
+        lose_power(bench, loser)
+        await bench.graph.heard_from_all(5)
+        assert top.suspects.children == {0}
+
+        await check_healed(bench, pair, top)
+
+
+async def test_a_suspect_below_a_unify_that_is_away_is_not_trusted_with_the_others() -> None:
+    async with unify_below_a_mirror() as (bench, _, top):
+        lose_power(bench, 2, 3)
+        bench.switches[2].turn(False)
+        await bench.graph.heard_from_all(5)
+        await top.children[0].setxattr(Call(pid=-6), Loc(ROOT_GFID), {SUSPECT_KEY: TRUSTED})
+        assert [brick.store.suspect for brick in bench.bricks] == [False, False, True, False, False]
+
+        bench.switches[2].turn(True)
+        await bench.graph.heard_from_all(5)
+        assert top.suspects.children == {0}
+        with pytest.raises(PermissionError):
+            await top.children[0].setxattr(Call(), Loc(ROOT_GFID), {SUSPECT_KEY: TRUSTED})
 
 
 async def test_copies_that_differ_are_healed_though_another_copy_is_missing() -> None:
@@ -255,6 +336,32 @@ async def test_copies_that_differ_are_healed_though_another_copy_is_missing() ->
         assert bench.images_equal()
         assert bench.bricks[2].image().keys() >= {"/f", "/d/f"}
         assert not any(bench.marks())
+
+
+async def test_what_good_copies_differ_in_is_in_doubt_though_a_mark_speaks_of_a_third() -> None:
+    """The first has missed something of everything, and the second says so; of the third nobody says anything."""
+    async with mirror([MemoryStore(), MemoryStore(), MemoryStore()]) as bench:
+        await bench.write("f", b"12345678")
+        gfid = (await bench.find("f")).gfid
+        for child, its in ((1, b"one......number1"), (2, b"another..number2")):
+            making = Call(xdata={"gfid-req": Gfid(its)})
+            await bench.bricks[child].mknod(making, await bench.loc("z"), 0o100644, 0, 0)
+        await bench.bricks[2].writev(Call(), Fd(gfid), b"other", 0)
+        await bench.bricks[2].setxattr(Call(), Loc(gfid), {"user.a": b"1"})
+        await blame(bench, 1, ROOT_GFID, 0, 1, 1, 1)
+        await blame(bench, 1, gfid, 0, 1, 1, 0)
+        for child in range(3):
+            await pin(bench, child, gfid)
+            await pin(bench, child, ROOT_GFID, is_dir=True)
+        lose_power(bench, 0, 1, 2)
+
+        report = await afr_of(bench).heal(full=True)
+
+        assert report.clean, report
+        assert bench.images_equal()
+        assert not any(bench.marks())
+        assert bench.bricks[0].image()["/f"].content == b"12345678"
+        assert bench.bricks[0].image()["/z"].gfid == b"one......number1"
 
 
 async def test_symlinks_and_devices_that_are_not_the_same_are_told() -> None:

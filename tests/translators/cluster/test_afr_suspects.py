@@ -10,13 +10,14 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.translators.cluster.bench import Bench, Switch, afr_of
+from tests.translators.cluster.bench import QUIET, Bench, Switch, afr_of
 from volgraph.graph import (
     ROOT_GFID,
     ROOT_LOC,
     Acknowledged,
     Call,
     Done,
+    Fd,
     Graph,
     Loc,
     LookedUp,
@@ -25,6 +26,7 @@ from volgraph.graph import (
     fail,
 )
 from volgraph.translators.cluster.afr import Afr
+from volgraph.translators.cluster.afr.changelog import COUNTERS
 from volgraph.translators.cluster.afr.suspects import SUSPECT_KEY, TRUSTED
 from volgraph.translators.storage.memory import Memory, MemoryStore
 
@@ -62,7 +64,7 @@ def brick(name: str, store: MemoryStore, suspect: bool) -> tuple[Switch, LostPow
 async def mirror(
     stores: Collection[MemoryStore], suspect: Collection[int], **options: Any
 ) -> AsyncIterator[tuple[Bench, list[LostPower]]]:
-    options.setdefault("self_heal_daemon", False)
+    options = QUIET | options
     made = [brick(f"b{number}", store, number in suspect) for number, store in enumerate(stores)]
     top = Afr("mirror", [switch for switch, _, _ in made], **options)
     async with Graph(top) as graph:
@@ -168,6 +170,82 @@ async def test_a_suspect_that_knows_of_a_write_that_its_sibling_missed_heals_it(
         assert await bench.read("f") == b"only here"
         assert bench.images_equal()
         assert not powers[1].suspect
+
+
+@pytest.mark.parametrize("quorum", ["none", "auto"])
+async def test_a_suspect_that_knows_better_than_its_sibling_is_read_and_written_before_any_heal(quorum: str) -> None:
+    """Its sibling is above suspicion, and known to lack something: of this object it is the only good copy."""
+    stores = await with_a_loss(2, 0)
+    async with mirror(stores, ()) as (bench, _):
+        bench.switches[1].turn(False)
+        await bench.write("f", b"only here")
+        await bench.write("g", b"and this")
+        await bench.top.setxattr(bench.call, await bench.loc("f"), {"user.a": b"1"})
+    async with mirror(stores, [0], quorum_type=quorum) as (bench, powers):
+        await bench.write("f", b"again")
+        await bench.write("h", b"one more")
+        await bench.rename("g", "i")
+        await bench.top.setxattr(bench.call, await bench.loc("f"), {"user.a": b"2"})
+        assert await bench.read("f") == b"again"
+
+        report = await afr_of(bench).heal(full=True)
+
+        assert report.clean, report
+        assert bench.images_equal()
+        assert sorted(bench.bricks[1].image()) == ["/", "/d", "/d/lost", "/f", "/h", "/i"]
+        assert bench.bricks[1].image()["/f"].xattrs == {"user.a": b"2"}
+        assert not powers[0].suspect
+
+
+async def test_what_a_suspect_took_alone_while_its_heal_was_broken_off_stands_against_nothing() -> None:
+    """The heal has put nothing on record that says that everything is owed to it: that it says itself."""
+    stores = await with_a_loss(2, 0)
+    async with mirror(stores, [0]) as (bench, powers):
+        bench.switches[1].refuse = lambda name, args: fail(errno.EIO) if name == "readv" else None
+        assert not (await afr_of(bench).heal(full=True)).clean
+        bench.switches[1].turn(False)
+        await bench.write("f", b"taken alone")
+        await bench.write("g", b"taken alone")
+        bench.switches[1].refuse = lambda name, args: None
+        bench.switches[1].turn(True)
+
+        report = await afr_of(bench).heal(full=True)
+
+        assert report.clean, report
+        assert not powers[0].suspect
+        assert bench.images_equal()
+        assert await bench.read("f") == await bench.read("g") == b"taken alone"
+
+
+async def test_a_suspect_decides_nothing_between_two_that_blame_each_other() -> None:
+    """It blames nobody; so it may have been the one that knew better than both."""
+    async with mirror([MemoryStore() for _ in range(3)], ()) as (bench, _):
+        await bench.write("f", b"text")
+        gfid = (await bench.find("f")).gfid
+        for child, other in ((1, 2), (2, 1)):
+            blame = COUNTERS.pack(1, 0, 0)
+            await bench.bricks[child].setxattr(Call(), Loc(gfid), {f"trusted.afr.b{other}": blame})
+        stores = [memory.store for memory in bench.bricks]
+    async with mirror(stores, [0]) as (bench, powers):
+        for work in (bench.read("f"), bench.write("f", b"more")):
+            with pytest.raises(OSError) as caught:
+                await work
+            assert caught.value.errno == errno.EIO
+
+        report = await afr_of(bench).heal(full=True)
+
+        assert [item.gfid for item in report.split_brain] == [gfid]
+        assert powers[0].suspect
+        assert bench.images_equal(), "a copy was changed"
+
+
+async def test_a_suspect_is_none_of_the_quorum_that_strict_reads_ask() -> None:
+    """What it has lost may be as long as what is there."""
+    stores = await with_a_loss(3, 0)
+    async with mirror(stores, [0], strict_reads=True, read_subvolume="b0") as (bench, _):
+        gfid = (await bench.find("f")).gfid
+        await bench.bricks[0].writev(Call(), Fd(gfid), b"what was there..", 0)
+        assert await bench.read("f") == b"what was written"
 
 
 async def test_where_all_are_suspect_the_marks_alone_decide() -> None:

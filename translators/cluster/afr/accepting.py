@@ -10,9 +10,10 @@ import anyio.lowlevel
 
 from ....graph import ROOT_GFID, ROOT_LOC, Call, Fd, Gfid, Iatt, Loc, Translator, XattropKind, fail, fan_out
 from .changelog import Record, taken_back
-from .healing import ABSENT, LISTING_BYTES
+from .healing import LISTING_BYTES
 from .identities import Identity, agreeing
 from .locks import InodeLock, held
+from .reading import ABSENT
 from .verdict import contents_of
 
 if TYPE_CHECKING:

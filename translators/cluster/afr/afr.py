@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -41,12 +41,14 @@ from ....graph import (
     XattropKind,
     Xattrs,
     fail,
+    wind,
 )
-from . import reading, strict
+from . import reading
+from .caller_locks import give_back, hold
 from .change import Wind
-from .eager import WHOLE, Span
-from .locks import EntryLock, FcntlLock, InodeLock, Lock, give_back, hold
-from .open_fds import NOT_FOR_CHILDREN, Missing, OpenFd, follow, not_open, opened_for, usable
+from .changing_contents import WHOLE, Span
+from .locks import EntryLock, InodeLock, Lock
+from .open_fds import NOT_FOR_CHILDREN, Missing, OpenFd, caught_up, followed, opened_for, refuse_lost, usable
 from .replica_set import ReplicaSet
 from .suspects import SUSPECT_KEY
 
@@ -67,6 +69,9 @@ class Afr(ReplicaSet):
 
     A child that misses an update is blamed for it on the children that have it, in `trusted.afr.*`; it is not
     read, and is healed when it is back. A child may be any translator: another afr, too.
+
+    An fcntl lock is held on all children that are up, and taken once more on each that comes back. Where another client
+    could have got it, because a quorum forgot it first, the fd is EBADFD until it is closed.
     """
 
     # --- names -------------------------------------------------------------------------------------------------
@@ -75,51 +80,49 @@ class Afr(ReplicaSet):
         return await reading.lookup(self, call, loc)
 
     async def create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Made:
-        return await self.opening(fd, flags, self._create(call, loc, flags, mode, umask, fd))
+        return await self.openings.opening(fd, flags, self._create(call, loc, flags, mode, umask, fd))
 
     async def _create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> tuple[Made, Missing]:
         how = (flags & ~NOT_FOR_CHILDREN, mode, umask, fd)
-        done = await self.change_names([EntryLock.on(loc)], [loc.parent], Translator.create, call, loc, *how)
+        done = await self.name_changes.change([EntryLock.on(loc)], [loc.parent], Translator.create, call, loc, *how)
         for child in done.blame:  # what it has opened, if anything, is not this file
             self.children[child].release(fd)
-        made = self.made(done)
+        made = self.name_changes.made(done)
         if flags & os.O_TRUNC and not done.made_anew:
             await self.truncate(call, Loc(made.iatt.gfid), 0)
         return made, done.blame
 
     async def mknod(self, call: Call, loc: Loc, mode: int, rdev: int, umask: int) -> Made:
-        return await self.make(loc, Translator.mknod, call, loc, mode, rdev, umask)
+        return await self.name_changes.make(loc, Translator.mknod, call, loc, mode, rdev, umask)
 
     async def mkdir(self, call: Call, loc: Loc, mode: int, umask: int) -> Made:
-        return await self.make(loc, Translator.mkdir, call, loc, mode, umask)
+        return await self.name_changes.make(loc, Translator.mkdir, call, loc, mode, umask)
 
     async def symlink(self, call: Call, target: bytes, loc: Loc, umask: int) -> Made:
-        return await self.make(loc, Translator.symlink, call, target, loc, umask)
+        return await self.name_changes.make(loc, Translator.symlink, call, target, loc, umask)
 
     async def link(self, call: Call, old: Loc, new: Loc) -> Made:
         there = await self.object_at(call, old)
-        return (await self.change_names([EntryLock.on(new)], [new.parent], Translator.link, call, there, new)).reply
+        return (
+            await self.name_changes.change([EntryLock.on(new)], [new.parent], Translator.link, call, there, new)
+        ).reply
 
     async def unlink(self, call: Call, loc: Loc, xflags: int = 0) -> Removed:
         locks = [EntryLock.on(loc)]
-        return (await self.change_names(locks, [loc.parent], Translator.unlink, call, loc, xflags)).reply
+        return (await self.name_changes.change(locks, [loc.parent], Translator.unlink, call, loc, xflags)).reply
 
     async def rmdir(self, call: Call, loc: Loc, xflags: int = 0) -> Removed:
         inside = await self.object_at(call, loc)
         locks = [EntryLock.on(loc), EntryLock(inside, None)]
-        return (await self.change_names(locks, [loc.parent], Translator.rmdir, call, loc, xflags)).reply
+        return (await self.name_changes.change(locks, [loc.parent], Translator.rmdir, call, loc, xflags)).reply
 
     async def rename(self, call: Call, old: Loc, new: Loc) -> Renamed:
         locks = [EntryLock.on(old), EntryLock.on(new)]
-        try:
-            found = await reading.lookup(self, call.with_xdata(None), Loc(parent=new.parent, name=new.name))
-        except FileNotFoundError:
-            pass
-        else:
-            if found.iatt.is_dir:  # nobody may put a name into a directory that is about to be replaced
-                locks.append(EntryLock(Loc(found.iatt.gfid), None))
+        replaced = await self.name_changes.replaced(call, Loc(parent=new.parent, name=new.name))
+        if replaced is not None and replaced.is_dir:  # nobody may put a name into it while it goes
+            locks.append(EntryLock(Loc(replaced.gfid), None))
         directories = [new.parent, old.parent]  # told half, the object itself says which is right (`moved`)
-        return (await self.change_names(locks, directories, Translator.rename, call, old, new)).reply
+        return (await self.name_changes.change(locks, directories, Translator.rename, call, old, new)).reply
 
     # --- attributes and contents -------------------------------------------------------------------------------
 
@@ -158,32 +161,15 @@ class Afr(ReplicaSet):
         return resized if rest.empty else await set_rest(rest)
 
     async def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Acknowledged:
-        return await self.opening(fd, flags, self._open(call, loc, flags, fd))
-
-    async def _open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> tuple[Acknowledged, Missing]:
-        good = await self.good_copies(call, loc.gfid)
-        outcomes = await self.openings.asked(fd, Translator.open, call, loc, flags & ~NOT_FOR_CHILDREN, fd)
-        reply = self.opened(outcomes, good)
-        if flags & os.O_TRUNC:
-            await self.ftruncate(call, fd, 0)
-        return reply, not_open(self, outcomes)
+        return await self.openings.open(call, loc, flags, fd)
 
     async def opendir(self, call: Call, loc: Loc, fd: Fd) -> Acknowledged:
-        return await self.opening(fd, os.O_DIRECTORY, self._opendir(call, loc, fd))
-
-    async def _opendir(self, call: Call, loc: Loc, fd: Fd) -> tuple[Acknowledged, Missing]:
-        """What other clients have changed until now is listed: no older knowledge of the copies will do."""
-        if self.strict_reads:
-            good = await strict.certain_copies(self, call, loc.gfid)
-        else:
-            good = await reading.readable_copies(self, call, loc.gfid, fresh=True)
-        outcomes = await self.openings.asked(fd, Translator.opendir, call, loc, fd)
-        return self.opened(outcomes, good), not_open(self, outcomes)
+        return await self.openings.opendir(call, loc, fd)
 
     async def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Data:
         slot = opened_for(self, fd, os.O_RDONLY)
         if slot.missing:
-            await follow(self, fd, slot)
+            await caught_up(self, fd)
         return await self.read(Translator.readv, call, fd, size, offset, flags)
 
     async def seek(self, call: Call, fd: Fd, offset: int, what: int) -> Sought:
@@ -195,18 +181,21 @@ class Afr(ReplicaSet):
     async def writev(self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0) -> Written:
         slot = opened_for(self, fd, os.O_WRONLY)
         if slot.missing:
-            await follow(self, fd, slot)
+            await caught_up(self, fd)
         opened = flags | slot.flags
         stable = opened & os.O_DSYNC != 0
 
         def at(place: int) -> Wind:
-            return lambda to, child, call: to.wind(child, Translator.writev, call, fd, data, place, flags)
+            return lambda children, call: wind(children, Translator.writev, call, fd, data, place, flags)
 
         if opened & os.O_APPEND:
-            done = await self.streams.append(call, fd, at, stable=stable)
+            done = await self.content_changes.append(call, fd, at, stable=stable)
         else:
             span = Span(offset, offset + len(data))
-            done = await self.streams.change(call, fd, span, at(offset), stable=stable)
+            done = await self.content_changes.change(call, fd, span, at(offset), stable=stable)
+        if done.blame:
+            self.application_locks.failed_on(fd, done.blame)
+            refuse_lost(self, fd)
         return done.reply
 
     async def truncate(self, call: Call, loc: Loc, size: int) -> Changed:
@@ -226,21 +215,27 @@ class Afr(ReplicaSet):
 
     async def fsync(self, call: Call, fd: Fd, datasync: int = 0) -> Changed:
         """Whatever was written before is on the disks, and nobody's marks are left."""
+        await caught_up(self, fd)
 
-        def wind(to: Answers[Changed], child: Translator, call: Call) -> None:
-            to.wind(child, Translator.fsync, call, fd, datasync)
+        def sync(children: Sequence[Translator], call: Call) -> Answers[Changed]:
+            return wind(children, Translator.fsync, call, fd, datasync)
 
-        reply: Changed = (await self.streams.change(call, fd, WHOLE, wind, stable=True, closes=True)).reply
+        reply: Changed = (await self.content_changes.change(call, fd, WHOLE, sync, stable=True, closes=True)).reply
         return reply
 
     async def flush(self, call: Call, fd: Fd) -> Acknowledged:
+        """The caller closes the file, and holds no lock of it any more. EBADFD: nor did it before."""
+        await followed(self, fd)
         await self.streams.close(fd.gfid)
+        self.application_locks.flushed(call, fd)
         reply = self.quorum_reply(await self.laggards.fan_out(Translator.flush, call, fd))
         self.streams.tell_unsaved(fd.gfid)
+        refuse_lost(self, fd)
         return reply
 
     def release(self, fd: Fd) -> None:
         """What is locked and marked by way of this fd has to be given back first."""
+        self.application_locks.released(fd)
         stream = self.streams.uses(fd)
         if stream is None:
             super().release(fd)
@@ -249,6 +244,8 @@ class Afr(ReplicaSet):
             stream.over.when_settled(partial(super().release, fd))
 
     async def fsyncdir(self, call: Call, fd: Fd, datasync: int = 0) -> Acknowledged:
+        """Nobody's marks are left, either."""
+        await self.streams.close(fd.gfid)
         return self.quorum_reply(await self.laggards.fan_out(Translator.fsyncdir, call, fd, datasync))
 
     async def statfs(self, call: Call, loc: Loc) -> Space:
@@ -286,7 +283,7 @@ class Afr(ReplicaSet):
             slot.serving = self.index[child]
             return reply
 
-        return await (strict.read if self.strict_reads else reading.read)(self, call, fd, begin)
+        return await self.read_with(call, fd, begin)
 
     def _slot(self, fd: Fd) -> OpenFd:
         slot: OpenFd = fd.slots.setdefault(self, OpenFd(os.O_DIRECTORY))
@@ -359,9 +356,7 @@ class Afr(ReplicaSet):
         return reply
 
     async def lk(self, call: Call, fd: Fd, command: LockCommand, flock: Flock) -> Locked:
-        if command == LockCommand.GET:
-            return await self.read(Translator.lk, call, fd, command, flock)
-        return await self._lock(call, FcntlLock(fd, flock), "", command, flock.type)  # type: ignore[no-any-return]
+        return await self.application_locks.lk(call, fd, command, flock)
 
     async def entrylk(
         self, call: Call, domain: str, loc: Loc, name: bytes | None, command: EntryLockCommand, type: LockType
@@ -379,13 +374,13 @@ class Afr(ReplicaSet):
         self._refuse_own_domain(domain)
         if type == LockType.UNLOCK:
             return await give_back(self, call, lock, domain)
-        return await hold(self, call, lock, domain, wait=command == LockCommand.WAIT)
+        return (await hold(self, call, lock, domain, wait=command == LockCommand.WAIT)).reply
 
     async def _lock_names(self, call: Call, lock: Lock, domain: str, command: EntryLockCommand) -> Any:
         self._refuse_own_domain(domain)
         if command == EntryLockCommand.UNLOCK:
             return await give_back(self, call, lock, domain)
-        return await hold(self, call, lock, domain, wait=command == EntryLockCommand.LOCK)
+        return (await hold(self, call, lock, domain, wait=command == EntryLockCommand.LOCK)).reply
 
     def _refuse_own_domain(self, domain: str) -> None:
         """Whoever above held what a change down here needs would wait for itself."""

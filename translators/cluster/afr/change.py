@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
 
-from ....graph import Answers, Call, Fd, Iatt, Loc, Made, Outcome, Renamed, Translator, in_doubt
+from ....graph import Answers, Call, Fd, Iatt, Loc, Made, Outcome, Renamed, Translator, in_doubt, wind
 from .changelog import Kind
 from .phases import Outcomes, Phase
 from .transaction import Then, Transaction
@@ -15,8 +15,13 @@ from .verdict import contents_of, judge, shortest_fails, strangers_fail, unanimo
 
 R = TypeVar("R")
 
-Wind = Callable[[Answers[Any], Translator, Call], None]
-"""Winds the fop itself to one child."""
+Wind = Callable[[Sequence[Translator], Call], Answers[Any]]
+"""Winds the fop itself to these children."""
+
+
+def winding(fop: Callable[..., Awaitable[Any]], *args: Any) -> Wind:
+    """The same arguments for every child."""
+    return lambda children, call: wind(children, fop, call, *args)
 
 
 @attrs.define(eq=False)
@@ -31,6 +36,7 @@ class Change(Generic[R]):
     done_on: frozenset[int] = attrs.field(init=False, default=frozenset())
     blame: frozenset[int] = attrs.field(init=False, default=frozenset())
     error: OSError | None = attrs.field(init=False, default=None)
+    _answers: Answers[R] = attrs.field(init=False)
     _outcomes: Sequence[Outcome[R]] | dict[int, Outcome[R]] = attrs.field(init=False, default=())
     """By child; a list where every child has answered."""
 
@@ -55,23 +61,33 @@ class Change(Generic[R]):
 
     def operate(self, then: Then) -> Phase | None:
         """The fop, on all that take part still."""
-        transaction = self.transaction
-        call = transaction.owned(self.call)
-        every, children = transaction.afr.children, sorted(transaction.live)
-        answers: Answers[R] = Answers()
-        for child in children:
-            self.wind(answers, every[child], call)
-        if answers.complete and answers.harmless:  # leaves that answer at once: no step is left to take
-            return self._heard(answers.outcomes, children, then)
-        return Phase("op", lambda: answers, lambda outcomes: self._heard([*outcomes.values()], children, then))
+        return then() if self.at_once() else self.judged(then)
 
-    def _heard(self, outcomes: Sequence[Outcome[R]], children: Sequence[int], then: Then) -> Phase | None:
+    def at_once(self) -> bool:
+        """Wind the fop to all that take part still. Is it done by now, on every copy and alike? Leaves may answer at
+        once; then there is nothing to wait for, to judge, or to put on record. Otherwise it goes on with `judged`."""
         transaction = self.transaction
-        if len(outcomes) == len(transaction.afr.children) and not transaction.missed and unanimous(outcomes):
-            self._outcomes, self.done_on = outcomes, transaction.sound or transaction.clean
-            if self.done_on:
-                return then()
-        return self._judge(dict(zip(children, outcomes, strict=True)), then)
+        live, every = transaction.live, transaction.afr.children
+        nodes = every if len(live) == len(every) else [every[child] for child in sorted(live)]
+        answers = self._answers = self.wind(nodes, transaction.owned(self.call))
+        return answers.ready and self._done_everywhere(answers.outcomes)
+
+    def judged(self, then: Then) -> Phase | None:
+        answers = self._answers
+        if answers.ready:
+            index = self.transaction.afr.index
+            return self._judge({index[outcome.child]: outcome for outcome in answers.outcomes}, then)
+        return Phase("op", lambda: answers, lambda outcomes: self._heard(outcomes, then))
+
+    def _heard(self, outcomes: Outcomes, then: Then) -> Phase | None:
+        return then() if self._done_everywhere([*outcomes.values()]) else self._judge(outcomes, then)
+
+    def _done_everywhere(self, outcomes: Sequence[Outcome[R]]) -> bool:
+        transaction = self.transaction
+        if len(outcomes) < len(transaction.afr.children) or transaction.missed or not unanimous(outcomes):
+            return False
+        self._outcomes, self.done_on = outcomes, transaction.sound or transaction.clean
+        return bool(self.done_on)
 
     def _judge(self, outcomes: Outcomes, then: Then) -> Phase | None:
         transaction = self.transaction

@@ -34,8 +34,6 @@ class Kind(IntEnum):
 
 Counters = tuple[int, int, int]
 NONE: Counters = (0, 0, 0)
-ONE_CHANGE: Counters = (1, 0, 0)
-"""What the dirty counters say while the contents of a file are about to change."""
 
 
 def packed(kind: Kind, amount: int) -> bytes:
@@ -45,14 +43,19 @@ def packed(kind: Kind, amount: int) -> bytes:
     return COUNTERS.pack(*values)
 
 
-def missed(kind: Kind) -> Counters:
+def one_change(kind: Kind) -> Counters:
+    """What the dirty counters say while one change of that kind is announced."""
+    return int(kind is Kind.DATA), int(kind is Kind.METADATA), int(kind is Kind.ENTRY)
+
+
+def one_miss(kind: Kind) -> Counters:
     """What one more missed operation adds to a blame. A directory's names are counted twice, also in its data counter:
     to a healer of GlusterFS that says "compare all names"; otherwise it looks only at those that an index of its own
     lists (granular entry heal), and finds none that we changed."""
     return (1, 0, 1) if kind is Kind.ENTRY else (int(kind is Kind.DATA), int(kind is Kind.METADATA), 0)
 
 
-def told(counters: Counters, kind: Kind) -> Counters:
+def about(counters: Counters, kind: Kind) -> Counters:
     """The part of the counters that speaks of this kind of change."""
     data, metadata, entry = counters
     if kind is Kind.ENTRY:
@@ -115,7 +118,7 @@ class Keys:
         """What adds to the blame of the copies `failed` that they missed one change of each kind."""
         owed = NONE
         for kind in kinds:
-            owed = added(owed, missed(kind))
+            owed = added(owed, one_miss(kind))
         return {self.pending[child]: COUNTERS.pack(*owed) for child in failed}
 
     def owed_move(self, failed: Collection[int], amount: int = 1) -> dict[str, bytes]:
@@ -142,12 +145,16 @@ class Record:
         return cls([unpacked((values or {}).get(name)) for name in keys.moved])
 
     @property
+    def everything(self) -> list[Counters]:
+        return [*self.pending, self.dirty]
+
+    @property
     def marked(self) -> bool:
-        return any(map(any, self.pending)) or any(self.dirty)
+        return any(map(any, self.everything))
 
     def tells(self, kind: Kind) -> bool:
         """Is there anything about this kind of change, of whomever?"""
-        return any(any(told(counters, kind)) for counters in (self.dirty, *self.pending))
+        return any(any(about(counters, kind)) for counters in (self.dirty, *self.pending))
 
     def blames(self, child: int, kinds: Sequence[Kind]) -> bool:
         return any(self.pending[child][kind] for kind in kinds)

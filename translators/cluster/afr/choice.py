@@ -32,13 +32,19 @@ class ReadChoice:
     near: frozenset[int]
     mode: HashMode
     children: int
-    salt: int = 0
-    """Of this client, for BY_GFID_AND_CLIENT."""
     under_way: list[int] = attrs.field(init=False)
     """How many reads each child has not answered yet."""
+    _hashed: bool = attrs.field(init=False)
+    _salt: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         self.under_way = [0] * self.children
+        self._hashed = self.mode in (HashMode.BY_GFID, HashMode.BY_GFID_AND_CLIENT)
+
+    def know_client(self, number: int) -> None:
+        """What tells this client from others, for BY_GFID_AND_CLIENT."""
+        if self.mode is HashMode.BY_GFID_AND_CLIENT:
+            self._salt = number
 
     @classmethod
     def asked_of(cls, afr: AfrSettings) -> ReadChoice:
@@ -57,11 +63,10 @@ class ReadChoice:
             return self.preferred  # type: ignore[return-value]
         near = [child for child in copies if child in self.near] if self.near else ()
         candidates = near or copies
-        if self.mode is HashMode.FEWEST_READS:
-            return min(candidates, key=lambda child: (self.under_way[child], child))
-        if self.mode is not HashMode.FIRST:
-            spread = gfid[15] ^ gfid[14] ^ (self.salt if self.mode is HashMode.BY_GFID_AND_CLIENT else 0)
-            hashed = spread % self.children
+        if self._hashed:
+            hashed = (gfid[15] ^ gfid[14] ^ self._salt) % self.children
             if hashed in candidates:
                 return hashed
+        if self.mode is HashMode.FEWEST_READS:
+            return min(candidates, key=lambda child: (self.under_way[child], child))
         return min(candidates)

@@ -26,6 +26,8 @@ HEALER_PID = -6
 """How bricks know a healer (wire.md 3)."""
 INDICES = ("glusterfs.xattrop_index_gfid", "glusterfs.xattrop_dirty_gfid")
 PASSES_MAX = 64
+PAUSE_SECONDS, PAUSE_SECONDS_MAX = 1.0, 600.0
+"""How long the healer pauses after an error; twice as long after each that follows, up to the second."""
 
 
 async def index_of(node: Translator, call: Call) -> set[Gfid] | None:
@@ -95,6 +97,10 @@ class Crawler:
     """One afr's healer: on request, and by itself when a child comes back."""
 
     afr: ReplicaSet
+    trouble: str = attrs.field(init=False, default="")
+    """For people: what broke off the last heal that was to heal all."""
+    pause: float = attrs.field(init=False, default=PAUSE_SECONDS)
+    _pausing: bool = attrs.field(init=False, default=False)
     _wanted: bool = attrs.field(init=False, default=False)
     _running: Coming[None] | None = attrs.field(init=False, default=None)
     _turn: anyio.Lock = attrs.field(init=False, factory=anyio.Lock)
@@ -112,12 +118,24 @@ class Crawler:
             while self._wanted:
                 self._wanted = False
                 await self.heal(None, bool(self.afr.suspects.children))
+                self.pause = PAUSE_SECONDS
         except OSError:
-            self._wanted = True  # a child went away: its return wakes us
+            self._wanted = True
+            if not self._pausing:
+                self._pausing = True
+                self.afr.tasks.start_daemon(self._after_a_pause())
         finally:
             running, self._running = self._running, None
             if running is not None:
                 running.resolve(None)
+
+    async def _after_a_pause(self) -> None:
+        """Try again; if all children are there then. Else the return of the one that went wakes us."""
+        pause, self.pause = self.pause, min(2 * self.pause, PAUSE_SECONDS_MAX)
+        await self.afr.seams.clock.sleep(pause)
+        self._pausing = False
+        if self._wanted:
+            self.wake()
 
     async def rest(self) -> None:
         """Return once no healing is under way in the background."""
@@ -166,13 +184,31 @@ class Crawler:
         """Heal until a pass changes nothing more. Whoever asks while another heal is under way gets the next turn: two
         at once would only find each other's locks."""
         async with self._turn:
-            if not full or gfid is not None:
+            if gfid is not None:
                 return await self._heal(gfid, full)
-            await self.afr.suspects.owe_everything()
-            report = await self._heal(None, full)
-            if report.clean:
-                await self.afr.suspects.healed()
+            try:
+                report = await (self._heal_fully() if full else self._heal(None, full))
+            except OSError as error:
+                self._tell(f"has met: {error.strerror}")
+                raise
+            self._tell("")
             return report
+
+    def _tell(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            self.trouble = trouble
+            self.afr.graph.node_changed()
+
+    async def _heal_fully(self) -> HealReport:
+        suspects = self.afr.suspects
+        try:
+            await suspects.prepare()
+            report = await self._heal(None, True)
+            if report.clean:
+                await suspects.healed()
+        finally:
+            suspects.filled.clear()
+        return report
 
     async def _heal(self, gfid: Gfid | None, full: bool) -> HealReport:
         run = Run()

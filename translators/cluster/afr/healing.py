@@ -16,11 +16,25 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import anyio.lowlevel
 import attrs
 
-from ....graph import Call, Fd, Fop, Gfid, Iatt, Loc, NewAttributes, Outcome, Translator, XattropKind, fail, fan_out
-from .changelog import Kind, added, missed, taken_back, told
+from ....graph import (
+    Call,
+    Fd,
+    Fop,
+    Gfid,
+    Iatt,
+    Loc,
+    NewAttributes,
+    Outcome,
+    Translator,
+    XattropKind,
+    children_first,
+    fail,
+    fan_out,
+)
+from .changelog import Kind, about, added, one_miss, packed, taken_back
 from .known_children import NEVER_SYNCED
 from .locks import EntryLock, InodeLock, Lock, held
-from .reading import copies_of, look
+from .reading import ABSENT, copies_of, look
 from .verdict import Copy, Direction, conflict, contents_of, direction, witnessed
 
 if TYPE_CHECKING:
@@ -30,7 +44,6 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 LISTING_BYTES = 128 * 1024
-ABSENT = (errno.ENOENT, errno.ESTALE)
 
 
 class Result(Enum):
@@ -98,16 +111,30 @@ class Healing:
         if why:
             raise SplitBrain(why)
 
+    async def require_one_mind_below(self, kind: Kind) -> None:
+        """What an afr below shows of an object that is in doubt there is one copy's word: it is settled there first, or
+        it could be settled otherwise later, with nobody here knowing."""
+        from .replica_set import ReplicaSet
+
+        for node in children_first(self.afr):
+            if isinstance(node, ReplicaSet) and node is not self.afr and await self._in_doubt_at(node, kind):
+                await node.heal(self.gfid)
+                if await self._in_doubt_at(node, kind):
+                    raise NotNow(f"{node.name} is not of one mind")
+
+    async def _in_doubt_at(self, node: ReplicaSet, kind: Kind) -> bool:
+        copies = copies_of(node.keys, await look(node, self.call, self.loc))
+        return any(any(about(copy.record.dirty, kind)) for copy in copies.values())
+
     def marked(self, kind: Kind) -> bool:
-        """Has anybody something to say about this kind of change?"""
-        return any(copy.record.tells(kind) for copy in self.copies.values())
+        """Has anybody something to say about this kind of change? Of what a suspect has nobody can tell."""
+        return bool(self.afr.suspects.filled) or any(copy.record.tells(kind) for copy in self.copies.values())
 
     def direct(self, kind: Kind) -> Direction:
-        found = direction(self.copies, kind, self.afr.quorum.majority)
+        found = direction(self.afr.suspects.owing(self.copies, kind), kind, self.afr.quorum.majority)
         if found.split:
             raise SplitBrain(f"every copy is blamed for {kind.name.lower()}")
-        sources = self.afr.suspects.beside(found.sources)
-        return Direction(sources, found.sinks | found.sources - sources)
+        return found
 
     def in_doubt(self, kind: Kind, children: Collection[int]) -> bool:
         seen = witnessed(self.copies, kind)
@@ -126,14 +153,17 @@ class Healing:
     # --- marks -------------------------------------------------------------------------------------------------------
 
     async def blame(self, kind: Kind, witnesses: Collection[int], sinks: Iterable[int]) -> None:
-        """Before a copy is changed, the good ones blame it: killed half-way, it is known to be no good."""
+        """Before a copy is changed, the good ones blame it: killed half-way, it is known to be no good. Of a suspect
+        that is known anyway."""
         for sink in sinks:
-            if any(self.copies[witness].record.pending[sink][kind] for witness in witnesses):
+            if sink in self.afr.suspects.filled or any(
+                self.copies[witness].record.pending[sink][kind] for witness in witnesses
+            ):
                 continue
             for witness in sorted(witnesses):
                 await self.add(witness, self.loc, self.afr.keys.owed([sink], [kind]))
                 pending = self.copies[witness].record.pending
-                pending[sink] = added(pending[sink], missed(kind))
+                pending[sink] = added(pending[sink], one_miss(kind))
 
     async def absolve(self, kind: Kind, good: Collection[int]) -> None:
         """Take back on the good copies what was read: blame of copies that are good now, and doubts. What a copy that
@@ -143,14 +173,16 @@ class Healing:
         strength of it: blame that a loss of power brings back would stand against newer blame, in split-brain.
         """
         records = {witness: self.copies[witness].record for witness in sorted(good)}
+        filled = self.afr.suspects.filled
         healed = {other for other in good for record in records.values() if record.pending[other][kind]}
+        healed |= filled & set(good)
         if kind is not Kind.DATA:  # bytes are there already
             await self._keep(healed)
         for witness, record in records.items():
-            said = {self.afr.keys.pending[other]: told(record.pending[other], kind) for other in good}
-            said[self.afr.keys.dirty] = told(record.dirty, kind)
+            said = {self.afr.keys.pending[other]: about(record.pending[other], kind) for other in good}
+            said[self.afr.keys.dirty] = about(record.dirty, kind)
             values = {key: taken_back(counters) for key, counters in said.items() if any(counters)}
-            bad = [other for other in self.copies if other not in good and not record.pending[other][kind]]
+            bad = [other for other in self.copies.keys() - good - filled if not record.pending[other][kind]]
             values |= self.afr.keys.owed(bad, [kind])
             if values:
                 await self.add(witness, self.loc, values)
@@ -214,6 +246,8 @@ class Healing:
             lock = InodeLock.for_metadata(self.loc)
         everywhere = range(len(self.afr.children))
         async with AsyncExitStack() as locks:
+            if kind is not Kind.METADATA:
+                locks.enter_context(self.afr.streams.apart((self.gfid,)))
             for domain, wait in ((self.afr.healing_domain, False), (self.afr.name, True)):
                 try:
                     await locks.enter_async_context(held(self.afr, everywhere, self.call, lock, domain, wait))
@@ -264,16 +298,18 @@ async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result
     await healing.inspect()
     if not healing.copies:
         return Result.GONE
-    if not any(copy.record.marked for copy in healing.copies.values()):
+    if not healing.afr.suspects.filled and not any(copy.record.marked for copy in healing.copies.values()):
         return Result.NOTHING
     healing.require_all()
     healed = False
-    for kind in contents_of(next(iter(healing.copies.values())).iatt):
+    kinds = contents_of(next(iter(healing.copies.values())).iatt)
+    for kind in kinds:
         if not healing.marked(kind):
             continue
         async with healing.holding(kind):
             await healing.inspect()
             healing.require_all()
+            await healing.require_one_mind_below(kind)
             if kind is Kind.DATA:
                 await heal_data(healing)
             elif kind is Kind.METADATA:
@@ -281,4 +317,22 @@ async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result
             else:
                 await heal_names(healing, found)
         healed = True
+    for kind in Kind:
+        if kind not in kinds and not (kind is Kind.DATA and Kind.ENTRY in kinds):  # which counts in both
+            await _forget(healing, kind)
     return Result.HEALED if healed else Result.NOTHING
+
+
+async def _forget(healing: Healing, kind: Kind) -> None:
+    """Take back what is said of changes that such an object cannot have: a name that somebody wanted to make in what is
+    no directory, and whose client died, or lost a child, before it was told so."""
+    if not any(any(counters[kind] for counters in copy.record.everything) for copy in healing.copies.values()):
+        return
+    async with healing.holding(kind):
+        await healing.inspect()
+        for witness, copy in sorted(healing.copies.items()):
+            keys = (*healing.afr.keys.pending, healing.afr.keys.dirty)
+            said = zip(keys, copy.record.everything, strict=True)
+            values = {key: packed(kind, -counters[kind]) for key, counters in said if counters[kind]}
+            if values:
+                await healing.add(witness, healing.loc, values)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from ....graph import ROOT_LOC, Call, Gfid, Loc, XattropKind
 from .changelog import Record, taken_back
-from .healing import ABSENT, Healing
+from .healing import Healing
 from .locks import InodeLock, held
-from .reading import look_for_moves, moved_copies
+from .reading import ABSENT, look_for_moves, moved_copies
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet

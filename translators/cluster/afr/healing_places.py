@@ -13,7 +13,8 @@ import attrs
 
 from ....graph import Gfid, Iatt, Loc
 from .changelog import Record
-from .healing import ABSENT, Healing, NotNow, SplitBrain, list_directory
+from .healing import Healing, NotNow, SplitBrain, list_directory
+from .reading import ABSENT
 from .verdict import contents_of
 
 ASIDE = b".volgraph-healing-"
@@ -44,9 +45,10 @@ class Places:
             await node.link(healing.call, Loc(iatt.gfid), self.at(name))
 
     async def _make(self, sink: int, name: bytes, iatt: Iatt, holders: Sequence[int]) -> None:
-        """A new object. Its contents and attributes are owed to it, which is said before it exists."""
+        """A new object. Its contents and attributes are owed to it, which is said before it exists; but not of a
+        suspect, which gets them anyway."""
         healing, node = self.healing, self.healing.child(sink)
-        for witness in holders:
+        for witness in holders if sink not in healing.afr.suspects.filled else ():
             await healing.add(witness, Loc(iatt.gfid), healing.afr.keys.owed([sink], contents_of(iatt)))
         healing.afr.doubted(iatt.gfid)
         making = healing.call.with_xdata({"gfid-req": iatt.gfid})

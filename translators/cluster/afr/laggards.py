@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 import attrs
 
-from ....graph import Answers, Call, Coming, Fop, Outcome, State, Translator, children_first, fail, fan_out, wind
+from ....graph import Answers, Call, Coming, Fd, Fop, Outcome, State, Translator, children_first, fail, fan_out, wind
 from .locks import Lock
 from .phases import Phase, Wait
 from .verdict import Quorum
@@ -53,11 +53,13 @@ Unlock: TypeAlias = tuple[Lock, Call, str]
 @attrs.define(eq=False)
 class Fence:
     """Around one child. `owed` answers are to come; `unlocks` are to be sent then, and those that did not get through
-    to all of a cluster, `returned`, once more when it is up."""
+    to all of a cluster, `returned`, once more when it is up. `released` are fds that it may open after all, when nobody
+    has them open any more."""
 
     owed: int = 0
     unlocks: list[Unlock] = attrs.field(factory=list)
     returned: list[Unlock] = attrs.field(factory=list)
+    released: list[Fd] = attrs.field(factory=list)
 
 
 class Laggards:
@@ -65,13 +67,17 @@ class Laggards:
 
     def __init__(self, afr: ReplicaSet) -> None:
         self._afr = afr
-        self._fences: dict[int, Fence] = {}
+        self.fences: dict[int, Fence] = {}
         self._waiting: list[Coming[None]] = []
         self._closed = False
 
     @property
     def fenced(self) -> KeysView[int]:
-        return self._fences.keys()
+        return self.fences.keys()
+
+    def fenced_since(self, fences: Mapping[int, Fence]) -> set[int]:
+        """Those that were not yet fenced, or by another fence, when these were all."""
+        return {child for child, fence in self.fences.items() if fences.get(child) is not fence}
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
@@ -81,7 +87,10 @@ class Laggards:
             return None
 
         def wait(answers: Answers[Any], phase: Phase) -> Awaitable[list[Outcome[Any]]]:
-            return self.outcomes(answers, transaction.clean, phase.before, phase.withdraw)
+            good = transaction.clean
+            for gfid in transaction.gfids:  # a change of another kind may have missed some of these meanwhile
+                good = good & self._afr.last_readable(gfid) or good
+            return self.outcomes(answers, good, phase.before, phase.withdraw)
 
         return wait
 
@@ -97,7 +106,7 @@ class Laggards:
         node = self._afr.children[child]
         if not self._afr.laggard_timeout:
             return await ask(node)
-        if child in self._fences:
+        if child in self.fences:
             raise fail(errno.ENOTCONN, f"{node.name} is fenced")
         answers: Answers[R] = Answers()
         answers.expect(node, ask(node))
@@ -164,10 +173,10 @@ class Laggards:
         for outcome, answer in answers.give_up():
             child, name = afr.index[outcome.child], outcome.child.name
             outcome.error = fail(errno.ENOTCONN, f"{name} is {afr.laggard_timeout:g} s behind the others")
-            if child not in self._fences:
+            if child not in self.fences:
                 log.info("%s: %s is %g s behind the others: fenced", afr.name, name, afr.laggard_timeout)
-                self._fences[child] = Fence()
-            self._owes(child, self._fences[child], answer)
+                self.fences[child] = Fence()
+            self._owes(child, self.fences[child], answer)
         afr.settle(afr.admitted, better=False)
         for news in list(self._waiting):
             news.resolve(None)
@@ -182,7 +191,7 @@ class Laggards:
 
     def _proceed(self, child: int, fence: Fence) -> None:
         """Once everything is answered, give the locks back; once that is answered too, end the fence."""
-        if fence.owed or self._closed or self._fences.get(child) is not fence:
+        if fence.owed or self._closed or self.fences.get(child) is not fence:
             return
         unlocks, fence.unlocks = fence.unlocks, []
         for unlock in unlocks:
@@ -212,28 +221,35 @@ class Laggards:
     def _lift(self, child: int) -> None:
         """Nothing is owed any more, and no lock is kept: let the child in, if it is there."""
         log.info("%s: %s has caught up", self._afr.name, self._afr.children[child].name)
-        del self._fences[child]
+        for fd in self.fences.pop(child).released:
+            self._afr.children[child].release(fd)
         self._afr.settle(self._afr.admitted, better=True)
         if not self._down(child):
             self._afr.known.ask(child)
 
     def give(self, answers: Answers[Any], child: int, lock: Lock, call: Call, domain: str) -> None:
         """Wind an unlock; to a fenced child when its fence ends."""
-        fence = self._fences.get(child)
+        fence = self.fences.get(child)
         if fence is None:
             lock.give(answers, self._afr.children[child], call, domain)
         else:
             fence.unlocks.append((lock, call, domain))
 
+    def release(self, child: int, fd: Fd) -> None:
+        """Release an fd that the child was asked to open; once more when its fence ends."""
+        self._afr.children[child].release(fd)
+        if child in self.fences:
+            self.fences[child].released.append(fd)
+
     def cut(self, child: int) -> None:
         """The child is down. One that is no cluster has given the locks back, and nothing more will come of what it was
         asked."""
         if all(len(node.below) < 2 for node in children_first(self._afr.children[child])):
-            self._fences.pop(child, None)
+            self.fences.pop(child, None)
 
     def back(self, child: int) -> None:
         """The child is up again."""
-        fence = self._fences.get(child)
+        fence = self.fences.get(child)
         if fence is not None:
             fence.unlocks += fence.returned
             fence.returned = []

@@ -1,10 +1,10 @@
-"""Locks on several children: what a transaction, a healer or a caller above takes and gives back."""
+"""Locks on several children: what a transaction or a healer takes and gives back. Callers above have `caller_locks`."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,7 +24,6 @@ from ....graph import (
     fail,
 )
 from ...storage.lock_table import WITHDRAW_KEY
-from .verdict import combined_error
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -131,10 +130,12 @@ class EntryLock:
 
 @attrs.define
 class FcntlLock:
-    """An application's lock. It has no domain."""
+    """An application's lock. It has no domain. `kept` tells what its owner has held of the range before, as pieces
+    that cover it: the new lock has taken their place, so that giving it back means to put them there again."""
 
     target: Fd
     flock: Flock
+    kept: Callable[[], Sequence[Flock]] = tuple
 
     @property
     def covers(self) -> tuple[object, ...]:
@@ -148,121 +149,9 @@ class FcntlLock:
         to.wind(child, Translator.lk, call, self.target, LockCommand.WAIT if wait else LockCommand.SET, self.flock)
 
     def give(self, to: Answers[Any], child: Translator, call: Call, domain: str) -> None:
-        flock = attrs.evolve(self.flock, type=LockType.UNLOCK)
-        to.wind(child, Translator.lk, call, self.target, LockCommand.SET, flock)
-
-
-# --- locks of callers above ------------------------------------------------------------------------------------------
-
-
-@attrs.define(eq=False)
-class Waiter:
-    """A caller whose lock is being taken on child after child. It gives up by unlocking what it has not got yet, or by
-    being cancelled."""
-
-    gave_up: bool = False
-    waits_on: int | None = None
-    """The child that was asked to let it wait."""
-    holds: list[int] = attrs.field(factory=list)
-    """The children that have granted it, or may, once it is granted as a whole."""
-
-
-class Waiters:
-    """The callers that wait for a lock on several children, by what they wait for."""
-
-    def __init__(self) -> None:
-        self._waiters: dict[tuple[object, ...], list[Waiter]] = {}
-
-    @contextmanager
-    def waiting(self, waiter: Waiter, call: Call, lock: Lock, domain: str) -> Iterator[None]:
-        key = _whose(call, lock, domain)
-        self._waiters.setdefault(key, []).append(waiter)
-        try:
-            yield
-        finally:
-            self._waiters[key].remove(waiter)
-            if not self._waiters[key]:
-                del self._waiters[key]
-
-    def give_up(self, call: Call, lock: Lock, domain: str) -> None:
-        """Of equal ones the newest, as the children do."""
-        for waiter in self._waiters.get(_whose(call, lock, domain), ())[-1:]:
-            waiter.gave_up = True
-
-    def gone(self, client: str) -> None:
-        """A client is gone: what it waits for on one child it must not get on the next."""
-        for key, waiters in self._waiters.items():
-            if key[0] == client:
-                for waiter in waiters:
-                    waiter.gave_up = True
-
-
-def _whose(call: Call, lock: Lock, domain: str) -> tuple[object, ...]:
-    return (call.client, call.lk_owner, domain, *lock.covers)
-
-
-async def hold(afr: ReplicaSet, call: Call, lock: Lock, domain: str, wait: bool) -> Any:
-    """Take a caller's lock on every child, or on none; the reply is the first child's.
-
-    Everywhere at once; where somebody else holds it, EAGAIN, or, if the caller will `wait`, child after child in the
-    order that everybody keeps. ENOTCONN below quorum; ECANCELED when the caller has given up waiting. Cancelled, it
-    leaves no lock behind: a task of the graph gives back what was granted, or still is.
-    """
-    waiter = Waiter()
-    work = afr.tasks.start(_hold(afr, call, lock, domain, wait, waiter))
-    try:
-        return await work
-    except Exception:
-        raise
-    except BaseException:
-        waiter.gave_up = True
-        if waiter.waits_on is not None:
-            withdrawing = call.with_xdata({**(call.xdata or {}), WITHDRAW_KEY: 1})
-            lock.give(Answers(), afr.children[waiter.waits_on], withdrawing, domain)
-        if work.settled:
-            afr.tasks.start(_given(afr, _give(afr, waiter.holds, call, lock, domain)))
-        raise
-
-
-async def _hold(afr: ReplicaSet, call: Call, lock: Lock, domain: str, wait: bool, waiter: Waiter) -> Any:
-    if not afr.quorum.met(afr.up):
-        raise fail(errno.ENOTCONN, f"{afr.name}: too few children are up")
-    everyone = sorted(afr.up)
-    with afr.waiters.waiting(waiter, call, lock, domain):
-        outcomes = await _take(afr, everyone, call, lock, domain, wait=False)
-        busy = next((outcome.error for outcome in outcomes.values() if outcome.errno == errno.EAGAIN), None)
-        if busy is not None:
-            await _given(afr, _give(afr, _asked(afr, outcomes), call, lock, domain))
-            if not wait:
-                raise busy
-            outcomes = {}
-            for child in everyone:
-                if not waiter.gave_up:
-                    waiter.waits_on = child
-                    outcomes |= await _take(afr, [child], call, lock, domain, wait=True)
-                    waiter.waits_on = None
-    granted = _granted(outcomes)
-    if waiter.gave_up:
-        await _given(afr, _give(afr, _asked(afr, outcomes), call, lock, domain))
-        raise fail(errno.ECANCELED, afr.name)
-    if not afr.quorum.met(granted):
-        await _given(afr, _give(afr, _asked(afr, outcomes), call, lock, domain))
-        raise combined_error([outcome for outcome in outcomes.values() if not outcome.ok])
-    waiter.holds = _asked(afr, outcomes)
-    return outcomes[granted[0]].value
-
-
-async def give_back(afr: ReplicaSet, call: Call, lock: Lock, domain: str) -> Any:
-    """Unlock wherever it may be held, and withdraw what waits. Fails only if no child had it."""
-    afr.waiters.give_up(call, lock, domain)
-    outcomes = await _given(afr, _give(afr, sorted(afr.admitted | afr.laggards.fenced), call, lock, domain))
-    for outcome in outcomes:
-        if outcome.ok:
-            return outcome.value
-    raise combined_error(outcomes)
-
-
-# --- locks of this afr's own -----------------------------------------------------------------------------------------
+        pieces = self.kept() if call.asked(WITHDRAW_KEY) is None else ()
+        for flock in pieces or [attrs.evolve(self.flock, type=LockType.UNLOCK)]:
+            to.wind(child, Translator.lk, call, self.target, LockCommand.SET, flock)
 
 
 @asynccontextmanager
@@ -293,10 +182,10 @@ async def held(
                 raise outcome.error
         yield
     finally:
-        unlocked = _give(afr, asked, call, lock, domain)
+        unlocked = give(afr, asked, call, lock, domain)
         if not answers.complete:
             afr.tasks.start(_give_once_granted(afr, asked[-1], answers, call, lock, domain))
-        await _given(afr, unlocked)
+        await given(afr, unlocked)
 
 
 async def _give_once_granted(
@@ -305,37 +194,10 @@ async def _give_once_granted(
     """For a brick that does not let a waiting request be withdrawn."""
     (outcome,) = await answers.all()
     if outcome.ok:
-        await _given(afr, _give(afr, [child], call, lock, domain))
+        await given(afr, give(afr, [child], call, lock, domain))
 
 
-# --- both ------------------------------------------------------------------------------------------------------------
-
-
-def _granted(outcomes: dict[int, Outcome[Any]]) -> list[int]:
-    return [child for child, outcome in outcomes.items() if outcome.ok]
-
-
-def _asked(afr: ReplicaSet, outcomes: dict[int, Outcome[Any]]) -> list[int]:
-    """Those that have granted the lock, or may when they answer."""
-    return [child for child, outcome in outcomes.items() if outcome.ok or child in afr.laggards.fenced]
-
-
-async def _take(
-    afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str, wait: bool
-) -> dict[int, Outcome[Any]]:
-    answers: Answers[Any] = Answers()
-    for child in sorted(set(children) - afr.laggards.fenced):
-        lock.take(answers, afr.children[child], call, domain, wait)
-    # Whoever waits for a lock is not late: it is waited for until the child is fenced for something else.
-    outcomes = await afr.laggards.outcomes(answers, frozenset(afr.up), (), _nothing if wait else None)
-    return {afr.index[outcome.child]: outcome for outcome in outcomes}
-
-
-def _nothing() -> None:
-    """The request is not withdrawn."""
-
-
-def _give(afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str) -> Answers[Any]:
+def give(afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str) -> Answers[Any]:
     """The unlocks, on their way."""
     answers: Answers[Any] = Answers()
     for child in children:
@@ -343,6 +205,6 @@ def _give(afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, doma
     return answers
 
 
-async def _given(afr: ReplicaSet, unlocks: Answers[Any]) -> list[Outcome[Any]]:
+async def given(afr: ReplicaSet, unlocks: Answers[Any]) -> list[Outcome[Any]]:
     """What came of them."""
     return await afr.laggards.outcomes(unlocks, frozenset(afr.up))

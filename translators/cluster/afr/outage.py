@@ -1,14 +1,14 @@
 """After the power went everywhere: what the copies differ in is put on record, for nobody else may know of it.
 
-Each copy has kept of what was not fsynced what its disk had got to, marks included. So where copies differ and no mark
-says so, the difference is one of unknown outcome: it is marked, and healed by the same rule as what an operation left
-that ended in the dark (see `healing_names` and `healing_contents`).
+Each copy has kept of what was not fsynced what its disk had got to, marks included. So where copies differ that no mark
+speaks against, the difference is one of unknown outcome: it is marked, and healed by the same rule as what an operation
+left that ended in the dark (see `healing_names` and `healing_contents`).
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import anyio.lowlevel
@@ -27,10 +27,11 @@ from ....graph import (
     fail,
     fan_out,
 )
-from .changelog import Kind, Record, packed
-from .healing import ABSENT, list_directory
+from .changelog import Kind, Record, about, packed
+from .healing import list_directory
 from .healing_contents import device, other_targets, own_xattrs
-from .verdict import conflict
+from .reading import ABSENT
+from .verdict import Copy, conflict, direction
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -39,7 +40,7 @@ BLOCK_BYTES = 1 << 20
 
 
 async def doubt_what_differs(afr: ReplicaSet) -> None:
-    """Mark every object whose copies differ, where no mark says anything of it. Errors of a child are raised; EBUSY an
+    """Mark every object of which copies differ that the marks leave good. Errors of a child are raised; EBUSY an
     afr below is not of one mind yet."""
     await _healed_below(afr)
     seen, waiting = {ROOT_GFID}, [ROOT_GFID]
@@ -61,32 +62,43 @@ async def _healed_below(afr: ReplicaSet) -> None:
 
 
 async def _compared(afr: ReplicaSet, gfid: Gfid) -> list[Iatt]:
-    """Compare the copies of one object that there are (its directory tells of those that are missing); what is inside,
-    if it is a directory."""
+    """Compare the copies of one object that there are (its directory tells of those that are missing), those with each
+    other that the marks leave good; what is inside, if it is a directory."""
     await anyio.lowlevel.checkpoint()  # bricks that answer at once would keep everybody else waiting
     asking = afr.crawler.call().with_xdata({**afr.keys.asked, "list-xattr": 1})
     outcomes = await fan_out(afr.children, Translator.lookup, asking, Loc(gfid))
-    copies = {outcome.child: reply for outcome in outcomes if (reply := _told(outcome)) is not None}
-    iatts, holders = [copy.iatt for copy in copies.values()], list(copies)
+    found = {afr.index[outcome.child]: reply for outcome in outcomes if (reply := _told(outcome)) is not None}
+    copies = {child: Copy(reply.iatt, Record.read(afr.keys, reply.xdata)) for child, reply in found.items()}
+
+    def good(kind: Kind) -> list[int]:
+        return sorted(direction(copies, kind, afr.quorum.majority).sources)
+
+    iatts = [copy.iatt for copy in copies.values()]
     inside: list[Iatt] = []
     different: set[Kind] = set()
-    if _differ([_attributes(afr, copy) for copy in copies.values()]):
+    if _differ([_attributes(afr, found[child]) for child in good(Kind.METADATA)]):
         different.add(Kind.METADATA)
     if conflict(iatts):  # nor can what they hold be compared
         pass
     elif iatts and iatts[0].is_dir:
-        listings = [dict(await list_directory(child, afr.crawler.call(), gfid)) for child in holders]
-        inside = [iatt for listing in listings for iatt in listing.values()]
-        if _differ([{name: (iatt.gfid, iatt.kind) for name, iatt in listing.items()} for listing in listings]):
+        listings = {child: dict(await list_directory(afr.children[child], afr.crawler.call(), gfid)) for child in found}
+        inside = [iatt for listing in listings.values() for iatt in listing.values()]
+        names = [{name: (iatt.gfid, iatt.kind) for name, iatt in listings[child].items()} for child in good(Kind.ENTRY)]
+        if _differ(names):
             different.add(Kind.ENTRY)
-    elif iatts and iatts[0].is_file and await _other_bytes(afr, holders, iatts):
+    elif (
+        iatts and iatts[0].is_file and await _other_bytes(afr, {child: copies[child].iatt for child in good(Kind.DATA)})
+    ):
         different.add(Kind.DATA)
-    elif iatts and iatts[0].is_symlink and await other_targets(afr.crawler.call(), holders, gfid):
+    elif iatts and iatts[0].is_symlink and await other_targets(afr.crawler.call(), _nodes(afr, copies), gfid):
         different.add(Kind.METADATA)
-    records = [Record.read(afr.keys, copy.xdata) for copy in copies.values()]
-    told = [kind for kind in different if any(record.tells(kind) for record in records)]
-    await _doubt(afr, holders, gfid, different.difference(told))
+    doubted = {kind for kind in different if any(any(about(copy.record.dirty, kind)) for copy in copies.values())}
+    await _doubt(afr, _nodes(afr, copies), gfid, different - doubted)
     return inside
+
+
+def _nodes(afr: ReplicaSet, children: Iterable[int]) -> list[Translator]:
+    return [afr.children[child] for child in sorted(children)]
 
 
 def _told(outcome: Outcome[LookedUp]) -> LookedUp | None:
@@ -105,13 +117,15 @@ def _attributes(afr: ReplicaSet, copy: LookedUp) -> object:
     return iatt.kind, iatt.mode, device(iatt), iatt.uid, iatt.gid, own_xattrs(afr.keys, copy.xdata or {})
 
 
-async def _other_bytes(afr: ReplicaSet, holders: Sequence[Translator], iatts: Sequence[Iatt]) -> bool:
-    if _differ([iatt.size for iatt in iatts]):
+async def _other_bytes(afr: ReplicaSet, iatts: Mapping[int, Iatt]) -> bool:
+    if len(iatts) < 2:
+        return False
+    if _differ([iatt.size for iatt in iatts.values()]):
         return True
-    size, fd = iatts[0].size, Fd(iatts[0].gfid)
-    for offset in range(0, size, BLOCK_BYTES):
-        length = min(BLOCK_BYTES, size - offset)
-        sums = await fan_out(holders, Translator.rchecksum, afr.crawler.call(), fd, offset, length)
+    nodes, iatt = _nodes(afr, iatts), iatts[min(iatts)]
+    for offset in range(0, iatt.size, BLOCK_BYTES):
+        length = min(BLOCK_BYTES, iatt.size - offset)
+        sums = await fan_out(nodes, Translator.rchecksum, afr.crawler.call(), Fd(iatt.gfid), offset, length)
         if _differ([outcome.reply.strong for outcome in sums]):
             return True
     return False

@@ -7,6 +7,7 @@ own. So the same code is run, simulated, and swept through every schedule of fai
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -31,6 +32,9 @@ class Phase:
     before: Collection[int] = ()
 
 
+FINISHERS_MAX = 100
+"""How often what was left to others is taken on again by others."""
+
 Wait = Callable[[Answers[Any], Phase], Awaitable[list[Outcome[Any]]]]
 """Waits for the outcomes of a phase; whoever is not waited for has failed."""
 
@@ -45,13 +49,16 @@ class Steps:
 
     index: dict[Translator, int]
     tasks: Tasks
+    left_behind: set[Coming[None]]
+    """Where others find the rest of what was left to the graph's task group."""
     wait: Wait | None = None
     """None: until all have answered."""
     phase: Phase | None = None
     abandoned: bool = False
     """Nobody waits for the result any more: what has not been changed yet need not be."""
     rest: Coming[None] | None = None
-    """What a caller that was cancelled has left to the graph's task group."""
+    """The end of what a caller that was cancelled has left to the graph's task group."""
+    _finishers: int = 0
     _answers: Answers[Any] | None = None
     _bug: Exception | None = None
 
@@ -65,8 +72,8 @@ class Steps:
         self.phase = first
         while self.phase is not None:
             self._answers = self.phase.send()
-            if not (self._answers.complete and self._answers.harmless):
-                self.tasks.start(self._run())
+            if not self._answers.ready:
+                self._leave_to_others()
                 return
             self._take(self._answers.outcomes)
 
@@ -79,10 +86,40 @@ class Steps:
             self.abandoned = True
             if self.phase is not None and self.phase.withdraw is not None:
                 self.phase.withdraw()
-            self.rest = self.tasks.start(self._proceed())
+            self._leave_to_others()
             raise
+        self._raise_bug()
+
+    def _raise_bug(self) -> None:
+        """Once: other phases of the same transaction may follow."""
+        bug, self._bug = self._bug, None
+        if bug is not None:
+            raise bug
+
+    def _leave_to_others(self) -> None:
+        """Go on in the graph's task group. What a child raises that is no OSError surfaces there."""
+        if self.rest is None:
+            self.rest = Coming()
+            self.left_behind.add(self.rest)
+            self.rest.when_settled(partial(self.left_behind.discard, self.rest))
+        self._finishers += 1
+        self.tasks.start(self._alone()).when_settled(self._left_alone)
+
+    async def _alone(self) -> None:
+        try:
+            await self._proceed()
+        except Exception as bug:  # our own: it cannot go on
+            self._bug, self.phase = self._bug or bug, None
+
+    def _left_alone(self) -> None:
+        """It is over; or whoever cancels every task of a program has cancelled this one, too: then another goes on."""
+        assert self.rest is not None
+        if self.phase is not None and not self.tasks.closed and self._finishers < FINISHERS_MAX:
+            self._leave_to_others()
+            return
+        self.rest.resolve(None)
         if self._bug is not None:
-            raise self._bug
+            self.tasks.surface(self._bug)
 
     def when_over(self, callback: Callable[[], None]) -> None:
         """After `run`: call back once the rest is done, too; at once if there is none."""

@@ -22,7 +22,7 @@ from ....graph import (
     fail,
     wind,
 )
-from .changelog import NONE, ONE_CHANGE, Keys, Record
+from .changelog import NONE, Counters, Keys, Kind, Record
 from .locks import EntryLock, held
 from .suspects import Suspects
 from .verdict import Copy, combined_error, conflict, readable, standing
@@ -57,23 +57,25 @@ class InodeState:
 
 @attrs.define
 class Inspection:
-    """What the children say of one object's copies, asked at one moment. `ours` are those on which a change of our own
-    is announced: that is no news."""
+    """What the children say of one object's copies, asked at one moment. `ours` is what is in their dirty counters of
+    a change that we have announced ourselves: that is no news."""
 
     generation: int
     moment: int
     copies: Mapping[int, Copy]
     suspects: Suspects
-    ours: Collection[int] = ()
+    ours: Mapping[int, Counters] = attrs.field(factory=dict)
     readable: frozenset[int] = attrs.field(init=False)
     changing: bool = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         alike = not conflict([copy.iatt for copy in self.copies.values()])
-        self.readable = self.suspects.beside(readable(self.copies)) if alike else frozenset()
-        self.changing = any(
-            copy.record.dirty != (ONE_CHANGE if child in self.ours else NONE) for child, copy in self.copies.items()
-        )
+        self.readable = self.suspects.readable(self.copies) if alike else frozenset()
+        self.changing = any(copy.record.dirty != self.ours.get(child, NONE) for child, copy in self.copies.items())
+
+    @property
+    def good(self) -> dict[int, Copy]:
+        return {child: self.copies[child] for child in self.readable}
 
 
 async def look(afr: ReplicaSet, call: Call, loc: Loc, asked: Xdata | None = None) -> dict[int, Outcome[LookedUp]]:
@@ -141,7 +143,7 @@ async def inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> Inspection:
         if not copies:
             error = combined_error(list(outcomes.values()))
             raise fail(errno.ESTALE, gfid) if error.errno == errno.ENOENT else error
-        inspection = Inspection(generation, moment, copies, afr.suspects, afr.streams.marked_since(gfid, moment))
+        inspection = Inspection(generation, moment, copies, afr.suspects, afr.streams.announced(gfid, moment))
         if afr.inodes[gfid].learn(inspection):
             break
     return inspection
@@ -232,9 +234,11 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     if loc.named and loc.gfid not in (NULL_GFID, gfid):
         raise fail(errno.ESTALE, loc.name)
     everywhere = {child: copy for child, copy in copies_of(afr.keys, outcomes).items() if copy.iatt.gfid == gfid}
-    inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.marked_since(gfid, moment))
+    inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.announced(gfid, moment))
     afr.inodes[gfid].learn(inspection)
-    good = inspection.readable or frozenset(found)
+    # Where no copy is good in everything, those tell of attributes that are good in these: what an afr above has put on
+    # record here (in xattrs) is not on a copy that missed it.
+    good = inspection.readable or readable(everywhere, [Kind.METADATA]) & found.keys() or frozenset(found)
     return _answer(afr, outcomes, good & found.keys() or good, gfid)
 
 
@@ -282,13 +286,16 @@ async def _give_gfid(afr: ReplicaSet, call: Call, loc: Loc, asked: dict[str, obj
     """An object without a gfid gets the one of the other copies, or the caller's if none has one and all are asked.
     Under the name's lock: two clients that find it at once give it one gfid."""
     own = Call(lk_owner=afr.new_lock_owner())
-    async with held(afr, sorted(afr.up), own, EntryLock.on(loc), afr.name, wait=True):
-        outcomes = await look(afr, call, loc, asked)
-        known = {outcome.value.iatt.gfid for outcome in outcomes.values() if outcome.value is not None}
-        wanted = next(iter(known)) if len(known) == 1 else call.asked("gfid-req")
-        if len(known) > 1 or wanted is None or (not known and len(afr.up) < len(afr.children)):
-            raise fail(errno.EIO, f"{afr.name}: {loc.name!r} has no gfid, and not every child is up to agree on one")
-        return await look(afr, call, loc, {**asked, "gfid-req": wanted})
+    with afr.streams.apart((loc.parent,)):
+        async with held(afr, sorted(afr.up), own, EntryLock.on(loc), afr.name, wait=True):
+            outcomes = await look(afr, call, loc, asked)
+            known = {outcome.value.iatt.gfid for outcome in outcomes.values() if outcome.value is not None}
+            wanted = next(iter(known)) if len(known) == 1 else call.asked("gfid-req")
+            if len(known) > 1 or wanted is None or (not known and len(afr.up) < len(afr.children)):
+                raise fail(
+                    errno.EIO, f"{afr.name}: {loc.name!r} has no gfid, and not every child is up to agree on one"
+                )
+            return await look(afr, call, loc, {**asked, "gfid-req": wanted})
 
 
 def _answer(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]], good: Collection[int], gfid: Gfid) -> LookedUp:

@@ -14,18 +14,17 @@ import attrs
 from ....graph import (
     NOW_NS,
     NULL_GFID,
-    Acknowledged,
     Call,
     ChildChanged,
     ChildDown,
     ChildUp,
+    Coming,
     Contention,
     Event,
     Fd,
     Gfid,
     Inodes,
     Loc,
-    Made,
     NewAttributes,
     Outcome,
     ParentDown,
@@ -36,18 +35,22 @@ from ....graph import (
 )
 from . import crawl, reading, strict
 from .accepting import accept
-from .change import Change, Wind
+from .application_locks import ApplicationLocks
+from .caller_locks import Waiters
+from .change import Change, Wind, winding
 from .changelog import Keys, Kind
+from .changing_contents import ContentChanges, Span
+from .changing_names import NameChanges
 from .choice import ReadChoice
-from .eager import Span, Streams
 from .known_children import KnownChildren
 from .laggards import Laggards
-from .locks import EntryLock, InodeLock, Lock, Waiters
-from .open_fds import Missing, usable
+from .locks import InodeLock, Lock
+from .open_fds import caught_up, refuse_lost, usable
 from .openings import Openings
 from .phases import Steps
 from .report import HealReport
 from .settings import AfrSettings
+from .streams import Streams
 from .suspects import Suspects
 from .transaction import Transaction
 from .verdict import Quorum, combined_error
@@ -55,9 +58,6 @@ from .verdict import Quorum, combined_error
 R = TypeVar("R")
 P = ParamSpec("P")
 T = TypeVar("T", Loc, Fd)
-
-
-MAKERS = (Translator.create, Translator.mknod, Translator.mkdir, Translator.symlink)
 
 
 @attrs.define(eq=False)
@@ -70,6 +70,8 @@ class ReplicaSet(AfrSettings):
     """The same, and those that are fenced."""
     generation: int = attrs.field(init=False, default=0, repr=False)
     """Counts the comings and goings of children: what is known of copies is valid for one generation."""
+    departures: list[int] = attrs.field(init=False, repr=False)
+    """How often each child has gone: what it had granted until then it has given back."""
     moment: int = attrs.field(init=False, default=0, repr=False)
     """Counts the changes that a copy missed, or may have: an inspection tells nothing of those that came after it."""
     waiters: Waiters = attrs.field(init=False, factory=Waiters, repr=False)
@@ -80,12 +82,17 @@ class ReplicaSet(AfrSettings):
     under_way: set[Transaction] = attrs.field(init=False, factory=set, repr=False)
     """Transactions of one change each, until their last step is done."""
     choice: ReadChoice = attrs.field(init=False, repr=False)
+    left_behind: set[Coming[None]] = attrs.field(init=False, factory=set, repr=False)
+    """The ends of what is finished with nobody waiting, and of what cancelled callers have begun."""
     streams: Streams = attrs.field(init=False, repr=False)
+    content_changes: ContentChanges = attrs.field(init=False, repr=False)
+    name_changes: NameChanges = attrs.field(init=False, repr=False)
     crawler: crawl.Crawler = attrs.field(init=False, repr=False)
     known: KnownChildren = attrs.field(init=False, repr=False)
     suspects: Suspects = attrs.field(init=False, repr=False)
     openings: Openings = attrs.field(init=False, repr=False)
     laggards: Laggards = attrs.field(init=False, repr=False)
+    application_locks: ApplicationLocks = attrs.field(init=False, repr=False)
     _owners: Iterator[int] = attrs.field(init=False, factory=lambda: itertools.count(1), repr=False)
     _owner_salt: bytes = attrs.field(init=False, default=b"", repr=False)
 
@@ -94,11 +101,15 @@ class ReplicaSet(AfrSettings):
         self.quorum = self.asked_quorum
         self.choice = ReadChoice.asked_of(self)
         self.streams = Streams(self)
+        self.content_changes = ContentChanges(self)
+        self.name_changes = NameChanges(self)
         self.crawler = crawl.Crawler(self)
         self.known = KnownChildren(self)
         self.suspects = Suspects(self)
         self.openings = Openings(self)
         self.laggards = Laggards(self)
+        self.application_locks = ApplicationLocks(self)
+        self.departures = [0] * len(self.children)
 
     async def start(self) -> None:
         nested = [node.name for node in children_first(self) if isinstance(node, ReplicaSet) and node is not self]
@@ -108,7 +119,7 @@ class ReplicaSet(AfrSettings):
         names = self.pending_names or tuple(child.name for child in self.children)
         self.keys = Keys(tuple(f"trusted.afr.{name}" for name in names), dirty, f"trusted.afr.{self.name}.volgraph-id")
         self._owner_salt = self.seams.random.getrandbits(32).to_bytes(4, "big")
-        self.choice.salt = self._owner_salt[0]
+        self.choice.know_client(self._owner_salt[0])
 
     # --- children that come and go -----------------------------------------------------------------------------------
 
@@ -119,7 +130,8 @@ class ReplicaSet(AfrSettings):
             if isinstance(event, ParentDown):
                 self.known.close()
                 self.laggards.close()
-                self.streams.close_all()
+                self.application_locks.close()
+                self.streams.finish()
             super().notify(event)
             return
         if isinstance(event, Contention):
@@ -133,6 +145,8 @@ class ReplicaSet(AfrSettings):
             self.known.went(child)
         elif isinstance(event, ChildChanged):
             self.generation += 1
+            self.streams.close_all()  # what came back below the child holds no lock of theirs
+            self.application_locks.changed(child)
             self.crawler.wake()
             self._tell(better=True)
             self.known.changed(child)
@@ -141,8 +155,8 @@ class ReplicaSet(AfrSettings):
         """Somebody wants a lock: one kept for changes to come is given up; any other is when its change is done."""
         if event.domain != self.name:
             self.rise(event)
-        elif event.name is None:
-            self.streams.close_soon(event.gfid)
+        elif not event.name:
+            self.streams.contended(event.gfid, is_dir=event.name is not None)
 
     @property
     def settled(self) -> bool:
@@ -152,9 +166,13 @@ class ReplicaSet(AfrSettings):
         """These children take part from now on, but for those that are fenced. `better`: somebody came, or knows more
         than before."""
         suspect = self.suspects.decisive
-        self.admitted = frozenset(admitted)
+        gone, self.admitted = self.admitted - frozenset(admitted), frozenset(admitted)
         for child in sorted((self.admitted - self.laggards.fenced) ^ self.up):
             self._turn(child, child not in self.up)
+        for child in sorted(gone):
+            self.departures[child] += 1
+            self.application_locks.went(child)
+        self.application_locks.wake()
         self._tell(better or self.suspects.decisive != suspect)
 
     def _turn(self, child: int, up: bool) -> None:
@@ -181,6 +199,7 @@ class ReplicaSet(AfrSettings):
 
     def disconnect(self, client: str) -> None:
         self.waiters.gone(client)
+        self.application_locks.disconnected(client)
         super().disconnect(client)
 
     @property
@@ -196,6 +215,13 @@ class ReplicaSet(AfrSettings):
         """The copies that are known to be good, without asking."""
         state = self.inodes.known(gfid)
         return state.readable if state is not None and state.generation == self.generation else frozenset()
+
+    def last_readable(self, gfid: Gfid) -> frozenset[int]:
+        """The same, as they were when last asked: in the midst of a change, or with marks left, that is not known for
+        the next time. Whoever is blamed then may have been healed since; nobody else is."""
+        state = self.inodes.known(gfid)
+        valid = state is not None and state.generation in (self.generation, reading.UNKNOWN)
+        return state.readable if state is not None and valid else frozenset()
 
     def missed(self, gfid: Gfid, children: Collection[int]) -> None:
         """These copies have just missed a change: they are not read from now on."""
@@ -223,10 +249,17 @@ class ReplicaSet(AfrSettings):
 
     @property
     def health(self) -> str:
-        """For people: `up` or `down`, and behind commas which children are kept out or fenced, and why."""
+        """For people: `up` or `down`, and behind commas which children are kept out or fenced, and why, and what broke
+        off the last heal."""
         out = {name: f"kept out: {why}" for name, why in self.known.reasons.items()}
         out |= {self.children[child].name: "fenced: it owes an answer" for child in self.laggards.fenced}
-        return ", ".join([self.state.value, *(f"{name} {why}" for name, why in out.items())])
+        told = [*(f"{name} {why}" for name, why in out.items())]
+        told += [f"the healer {self.crawler.trouble}"] if self.crawler.trouble else []
+        return ", ".join([self.state.value, *told])
+
+    async def rest(self) -> None:
+        """Return when no lock and no mark is kept for changes to come."""
+        await self.streams.rest()
 
     # --- healing -----------------------------------------------------------------------------------------------------
 
@@ -240,10 +273,12 @@ class ReplicaSet(AfrSettings):
     async def heal(self, gfid: Gfid | None = None, full: bool = False) -> HealReport:
         """Heal one object, or all that the children's indices name; `full` looks at every object of the tree."""
         await self.known.quiet()
+        await self.rest()
         return await self.crawler.heal(gfid, full)
 
     async def pending(self) -> HealReport:
         """What is to be healed, without healing it."""
+        await self.rest()
         return await self.crawler.pending()
 
     # --- how each kind of fop is replicated --------------------------------------------------------------------------
@@ -263,9 +298,16 @@ class ReplicaSet(AfrSettings):
         **_: P.kwargs,
     ) -> R:
         """From one good copy."""
-        there = target if isinstance(target, Fd) else await self.object_at(call, target)
-        reader = strict.read if self.strict_reads else reading.read
-        return await reader(self, call, there, lambda child: getattr(child, fop.__name__)(call, there, *args))
+        if isinstance(target, Fd):
+            refuse_lost(self, target)
+            there: Loc | Fd = target
+        else:
+            there = await self.object_at(call, target)
+        return await self.read_with(call, there, lambda child: getattr(child, fop.__name__)(call, there, *args))
+
+    async def read_with(self, call: Call, target: Loc | Fd, ask: Callable[[Translator], Awaitable[R]]) -> R:
+        """Ask one good copy of `target`, and the next one where that fails."""
+        return await (strict.read if self.strict_reads else reading.read)(self, call, target, ask)
 
     async def change_contents(
         self,
@@ -280,7 +322,7 @@ class ReplicaSet(AfrSettings):
         there = await self.object_at(call, target)
         if isinstance(there, Fd):
             await usable(self, there, os.O_WRONLY)
-        done: Change[R] = await self.streams.change(call, there, span, _winding(fop, there, *args))
+        done: Change[R] = await self.content_changes.change(call, there, span, winding(fop, there, *args))
         return done.reply
 
     async def change_attributes(
@@ -293,42 +335,14 @@ class ReplicaSet(AfrSettings):
     ) -> R:
         """Attributes of one object, on all copies. EIO if no copy is known to be good."""
         there = await self.object_at(call, target)
+        if isinstance(there, Fd):
+            await caught_up(self, there)
         await reading.readable_for(self, call, there)
-        locks, wind = [InodeLock.for_metadata(there)], _winding(fop, there, *args)
-        done: Change[R] = await self._alone(call, Kind.METADATA, locks, [there], wind)
+        locks, wind = [InodeLock.for_metadata(there)], winding(fop, there, *args)
+        done: Change[R] = await self.alone(call, Kind.METADATA, locks, [there], wind)
         return done.reply
 
-    async def change_names(
-        self,
-        locks: Sequence[Lock],
-        directories: Sequence[Gfid],
-        fop: Callable[Concatenate[Any, Call, P], Awaitable[R]],
-        call: Call,
-        *args: P.args,
-        **_: P.kwargs,
-    ) -> Change[R]:
-        """Names in one or two directories, on all copies."""
-        marked = [Loc(gfid) for gfid in dict.fromkeys(directories)]
-        for directory in marked:
-            await reading.readable_for(self, call, directory)
-        return await self._alone(call, Kind.ENTRY, locks, marked, _winding(fop, *args), fop in MAKERS)
-
-    async def make(self, loc: Loc, fop: Callable[..., Awaitable[Made]], call: Call, *args: Any) -> Made:
-        """A new object at `loc`."""
-        return self.made(await self.change_names([EntryLock.on(loc)], [loc.parent], fop, call, *args))
-
-    def made(self, done: Change[Made]) -> Made:
-        """What is known of a new object's copies; of one that create has found, who knows."""
-        state = self.inodes[done.reply.iatt.gfid]
-        if done.made_anew and state.changed_at <= done.transaction.began:
-            state.generation, state.readable = self.generation, done.done_on
-        else:
-            if state.generation == reading.UNKNOWN and not state.readable:
-                state.readable = done.done_on  # until the copies are asked; should it lose its name first, for good
-            state.generation = reading.UNKNOWN
-        return done.reply
-
-    async def _alone(
+    async def alone(
         self,
         call: Call,
         kind: Kind,
@@ -337,7 +351,7 @@ class ReplicaSet(AfrSettings):
         wind: Wind,
         makes_object: bool = False,
     ) -> Change[Any]:
-        """One change in a transaction of its own."""
+        """One change in a transaction of its own. Raises what it came to."""
         transaction = Transaction(self, kind, locks, marked)
         change: Change[Any] = Change(transaction, call, wind, makes_object)
         self.under_way.add(transaction)
@@ -351,7 +365,7 @@ class ReplicaSet(AfrSettings):
         return change
 
     def steps(self, transaction: Transaction) -> Steps:
-        return Steps(self.index, self.tasks, self.laggards.patience(transaction))
+        return Steps(self.index, self.tasks, self.left_behind, self.laggards.patience(transaction))
 
     async def good_copies(self, call: Call, gfid: Gfid) -> frozenset[int]:
         """The copies whose word counts: as this client knows, or (strict reads) as a quorum holds for certain."""
@@ -364,27 +378,12 @@ class ReplicaSet(AfrSettings):
 
     # --- open files --------------------------------------------------------------------------------------------------
 
-    async def opening(self, fd: Fd, flags: int, work: Awaitable[tuple[R, Missing]]) -> R:
-        """What opens `fd`, and tells where it did not."""
-        return await self.openings.opening(fd, flags, work)
-
     def release(self, fd: Fd) -> None:
         super().release(fd)
         self.openings.released(fd)
-
-    def opened(self, outcomes: Sequence[Outcome[Acknowledged]], good: Collection[int]) -> Acknowledged:
-        """Open on a quorum, and on a good copy. Where it is not open, a child acts on the gfid."""
-        opened = {self.index[outcome.child]: outcome for outcome in outcomes if outcome.ok}
-        if not self.quorum.met(opened) or not opened.keys() & good:
-            raise combined_error(outcomes)
-        return Acknowledged()
 
     def quorum_reply(self, outcomes: Sequence[Outcome[R]]) -> R:
         replies = {self.index[o.child]: o.value for o in outcomes if o.value is not None}
         if not self.quorum.met(replies):
             raise combined_error(outcomes)
         return replies[min(replies)]
-
-
-def _winding(fop: Callable[..., Awaitable[Any]], *args: Any) -> Wind:
-    return lambda to, child, call: to.wind(child, fop, call, *args)

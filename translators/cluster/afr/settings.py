@@ -37,11 +37,18 @@ class AfrSettings(Translator):
     eager_lock: bool = option(
         kinds.boolean, default=True, help="keep a file's lock for the next write, which then costs one round"
     )
+    eager_entry_lock: bool = option(
+        kinds.boolean,
+        default=True,
+        help="keep a directory's lock for the next change of its names, which then costs one round; where other clients"
+        " change it, too, single names are locked for a while",
+    )
     post_op_delay: float = option(
         kinds.duration(low=0),
         default=1.0,
         key="post-op-delay-secs",
-        help="how long a file stays locked for the next write; flush, fsync and other clients end it at once",
+        help="how long, or up to twice as long, a file or directory stays locked for the next change; flush, fsync and"
+        " other clients end it at once",
     )
     optimistic_change_log: bool = option(
         kinds.boolean,

@@ -54,11 +54,11 @@ async def certain_copies(afr: ReplicaSet, call: Call, gfid: Gfid) -> frozenset[i
     inspection = await reading.inspect(afr, call, gfid)
     if inspection.changing:
         inspection = await _after_the_change(afr, call, inspection, gfid)
-    good = certain(inspection.copies, inspection.changing, afr.quorum)
+    good = certain(inspection.good, inspection.changing, afr.quorum)
     if not good:
         await afr.heal(gfid)
         inspection = await reading.inspect(afr, call, gfid)
-        good = certain(inspection.copies, inspection.changing, afr.quorum)
+        good = certain(inspection.good, inspection.changing, afr.quorum)
     if not good:
         raise fail(errno.EIO, f"{afr.name}: no quorum of the copies of {gfid.text} is known to be good")
     return good
@@ -71,5 +71,6 @@ async def _after_the_change(
     lock: Lock = InodeLock(Loc(gfid), Flock(LockType.READ))
     if next(iter(inspection.copies.values())).iatt.is_dir:
         lock = EntryLock(Loc(gfid), None, LockType.READ)
-    async with held(afr, sorted(afr.up), Call(lk_owner=afr.new_lock_owner()), lock, afr.name, wait=True):
-        return await reading.inspect(afr, call, gfid)
+    with afr.streams.apart((gfid,)):
+        async with held(afr, sorted(afr.up), Call(lk_owner=afr.new_lock_owner()), lock, afr.name, wait=True):
+            return await reading.inspect(afr, call, gfid)

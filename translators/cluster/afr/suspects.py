@@ -2,8 +2,10 @@
 
 Such a brick says so when its root is looked up. While another child is above suspicion it is neither read nor healed
 from. A full heal compares nothing and copies everything to it, from that sibling; then the brick is told that it is
-trusted again. Where all that are up are suspect, the marks alone decide; and the full heal marks first what the copies
-differ in. Where suspects were enough to acknowledge something, the afr is suspect for one above it.
+trusted again. No mark says meanwhile that everything is owed to it: it says so itself, and should its siblings go away
+half-way, nothing that they said stands against what it takes alone. Where all that are up are suspect, the marks alone
+decide; and the full heal marks first what the copies differ in. Where suspects were enough to acknowledge something,
+the afr is suspect for one above it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from ....graph import ROOT_LOC, Acknowledged, Call, Translator, Xdata, fail, fan_out
+from .changelog import Kind, Record, added, one_miss
+from .verdict import Copy, contents_of, readable
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -31,8 +35,8 @@ class Suspects:
     def __init__(self, afr: ReplicaSet) -> None:
         self._afr = afr
         self.children: set[int] = set()
-        self._owed: set[int] = set()
-        """Those to which everything is owed already, on their siblings."""
+        self.filled: set[int] = set()
+        """Those to which the full heal that is under way copies everything."""
 
     def told(self, child: int, suspect: bool) -> bool:
         """What a child says of itself, each time it comes up; is it news?"""
@@ -43,12 +47,11 @@ class Suspects:
             self.children.add(child)
         else:
             self.children.discard(child)
-            self._owed.discard(child)
         return True
 
     def went(self, child: int) -> None:
-        """Until it says again what it is; it may lose its power once more."""
-        self._owed.discard(child)
+        """It may lose its power once more, and what it was filled with."""
+        self.filled.discard(child)
 
     @property
     def decisive(self) -> bool:
@@ -69,25 +72,40 @@ class Suspects:
         """Those of some good copies that are above suspicion; if there is none, all of them."""
         return frozenset(copies) - self.children or frozenset(copies)
 
+    def readable(self, copies: Mapping[int, Copy]) -> frozenset[int]:
+        """The copies of an object that may be read. A suspect, only where it is known to have what no copy above
+        suspicion has, or where there is none of those."""
+        good, above = readable(copies), copies.keys() - self.children
+        knowing = {child for child in good if _blames_all(copies[child], above)}
+        return good - self.children or frozenset(knowing)
+
+    def owing(self, copies: Mapping[int, Copy], kind: Kind) -> Mapping[int, Copy]:
+        """The copies as if each that is above suspicion blamed every suspect, but for one that this suspect blames: it
+        may know better."""
+        suspects, above = copies.keys() & self.children, copies.keys() - self.children
+        told = dict(copies)
+        for witness in above if suspects else ():
+            pending = list(copies[witness].record.pending)
+            for suspect in suspects:
+                if not copies[suspect].record.pending[witness][kind]:
+                    pending[suspect] = added(pending[suspect], one_miss(kind))
+            told[witness] = Copy(copies[witness].iatt, Record(pending, copies[witness].record.dirty))
+        return told
+
     # --- the end of a suspicion --------------------------------------------------------------------------------------
 
-    async def owe_everything(self) -> None:
-        """Before a full heal: what suspects have, nobody relies on; where all are suspect, what they differ in is in
-        doubt. ENOTCONN and the like from those that are asked."""
-        from .accepting import owe_everything
+    async def prepare(self) -> None:
+        """Before a full heal: it fills the suspects; where all are suspect, what they differ in is in doubt. ENOTCONN
+        and the like from those that are asked."""
         from .outage import doubt_what_differs
 
         await self._ask_again()
-        afr = self._afr
-        witnesses = afr.up - self.children
-        if len(afr.up) < len(afr.children):
+        if len(self._afr.up) < len(self._afr.children):
             return
-        if not witnesses:
-            await doubt_what_differs(afr)
-            return
-        for child in sorted(self.children - self._owed):
-            await owe_everything(afr, child, witnesses)
-            self._owed.add(child)
+        if len(self.children) == len(self._afr.children):
+            await doubt_what_differs(self._afr)
+        else:
+            self.filled |= self.children
 
     async def healed(self) -> None:
         """After a full heal that has left nothing: the suspects are told that they are trusted. Where too few were
@@ -96,7 +114,7 @@ class Suspects:
         if len(afr.up) < len(afr.children) or (self.decisive and _below_another(afr)):
             return
         everywhere = len(self.children) == len(afr.children)
-        for child in sorted(self.children if everywhere else self.children & self._owed):
+        for child in sorted(self.children if everywhere else self.children & self.filled):
             try:
                 await self._trust(child)
             except OSError as error:
@@ -123,6 +141,11 @@ class Suspects:
         for outcome in await fan_out(children, Translator.lookup, self._afr.crawler.call(), ROOT_LOC):
             if outcome.value is not None:
                 self.told(self._afr.index[outcome.child], bool((outcome.value.xdata or {}).get(SUSPECT_KEY)))
+
+
+def _blames_all(copy: Copy, others: Collection[int]) -> bool:
+    kinds = contents_of(copy.iatt)
+    return all(copy.record.blames(other, kinds) for other in others)
 
 
 def _below_another(afr: ReplicaSet) -> bool:

@@ -2,7 +2,7 @@
 
 The pre-op says on every copy that something is about to change, and reads which copies were good. The post-op takes
 that back, and says on the copies that have all changes who missed some. Between the two there is one change (see
-`change`), or, for the contents of a file, as many as come in time (see `eager`).
+`change`), or, for the contents of a file and the names of one directory, as many as come in time (see `streams`).
 """
 
 from __future__ import annotations
@@ -52,9 +52,11 @@ class Transaction:
     """Those whose copies are good, as to this kind of change."""
     sound: frozenset[int] = attrs.field(init=False)
     """Those that nobody blames for anything: what they tell of attributes is true."""
+    unblamed: frozenset[int] = attrs.field(init=False)
+    """Those that nobody blames for this kind of change, suspects among them."""
     missed: frozenset[int] = attrs.field(init=False, default=frozenset())
     """Those that missed a change that happened."""
-    told: frozenset[int] = attrs.field(init=False, default=frozenset())
+    on_record: frozenset[int] = attrs.field(init=False, default=frozenset())
     """Those of them that are blamed on record, on a quorum."""
     announced: bool = attrs.field(init=False, default=False)
     """The pre-op was done, or begun: the post-op has to take it back."""
@@ -78,10 +80,11 @@ class Transaction:
         self.steps = self.afr.steps(self)
         self.began = self.afr.moment
         self.live = set(self.afr.up)
-        good = self.afr.suspects.beside(self.live)
+        good = frozenset(self.live)
         for gfid in self.gfids:  # the children that say so now may be out of reach
-            good &= self.afr.known_readable(gfid) or good
-        self.clean = self.sound = frozenset(good)
+            good &= self.afr.last_readable(gfid) or good
+        self.unblamed = good
+        self.clean = self.sound = self.afr.suspects.beside(good)
         self.locks = sorted(self.locks, key=lambda lock: lock.order)
 
     @property
@@ -187,7 +190,8 @@ class Transaction:
             if any(counters):
                 self.sound -= {other}
                 if counters[self.kind]:
-                    self.clean -= {other}
+                    self.unblamed -= {other}
+                    self.clean = self.afr.suspects.beside(self.unblamed)
 
     # --- what changes report -----------------------------------------------------------------------------------------
 
@@ -196,6 +200,7 @@ class Transaction:
         if blame - self.missed:
             self.missed |= blame
             self.live -= blame
+            self.unblamed -= blame
             self.clean -= blame
             self.sound -= blame
             for gfid in self.gfids:
@@ -207,12 +212,15 @@ class Transaction:
         for gfid in self.gfids:
             self.afr.doubted(gfid)
 
-    def tell(self, then: Then) -> Phase | None:
-        """Put on record who missed something, while the transaction goes on."""
-        owed = self.missed - self.told
+    def tell(self, blame: frozenset[int], then: Then) -> Phase | None:
+        """Put on record who missed a change, while the transaction goes on: `blame` those that missed this one. Each
+        name that a copy lacks is counted, the bytes that it lacks are not."""
+        if self.kind is Kind.ENTRY:
+            self.on_record -= blame
+        owed = (blame if self.kind is Kind.ENTRY else self.missed) - self.on_record
         if not owed:
             return then()
-        return self._told_on(0, self.marked, self.live, owed, self.afr.keys.owed(owed, (self.kind,)), then)
+        return self._add_on_each(0, self.marked, self.live, owed, self.afr.keys.owed(owed, (self.kind,)), then)
 
     # --- post-op: the changes are over -------------------------------------------------------------------------------
 
@@ -242,23 +250,23 @@ class Transaction:
         )
 
     def _post_op(self, marked: Sequence[Loc | Fd], then: Then = nothing) -> Phase | None:
-        owed = self.missed - self.told
+        owed = self.missed - self.on_record
         if not self.announced and not owed:
             return self._unlock(then)
         keys = self.afr.keys
         values = keys.post_op(self.kind, owed) if self.announced else keys.owed(owed, (self.kind,))
-        return self._told_on(0, marked, self.live, owed, values, lambda: self._unlock(then))
+        return self._add_on_each(0, marked, self.live, owed, values, lambda: self._unlock(then))
 
     def _leave_marks(self, then: Then) -> Phase | None:
         """What a pre-op would have said, for the healer: nobody knows what happened."""
         values = {self.afr.keys.dirty: packed(self.kind, 1)}
-        return self._told_on(0, self.marked, self.live, frozenset(), values, lambda: self._unlock(then))
+        return self._add_on_each(0, self.marked, self.live, frozenset(), values, lambda: self._unlock(then))
 
-    def _told_on(
+    def _add_on_each(
         self,
         number: int,
         marked: Sequence[Loc | Fd],
-        told: Collection[int],
+        children: Collection[int],
         owed: frozenset[int],
         values: dict[str, bytes],
         then: Then,
@@ -266,10 +274,12 @@ class Transaction:
         """Change the counters of one marked object after the other, each where it succeeded on those before. A move
         that is told half is decided by what was said on the moved object before."""
         if number == len(marked):
-            if not owed or self._enough(told):
-                self.told |= owed
+            for gfid in self.gfids:  # once more: who has looked since it happened may not have been told
+                self.afr.missed(gfid, owed)
+            if not owed or self._enough(children):
+                self.on_record |= owed
                 if self.moved is not None:
-                    return self._forget_move(self.moved, told, then)
+                    return self._forget_move(self.moved, children, then)
             else:
                 self.in_the_dark()  # it happened, and is on record nowhere that counts
                 self.error = in_doubt(self.error or fail(errno.EIO))
@@ -277,16 +287,16 @@ class Transaction:
         target = marked[number]
 
         def take(outcomes: Outcomes) -> Phase | None:
-            self.failures += [outcome for outcome in outcomes.values() if not outcome.ok]
-            return self._told_on(number + 1, marked, {c for c in outcomes if outcomes[c].ok}, owed, values, then)
+            self._drop(outcomes)  # one that cannot be told keeps the mark of the pre-op
+            return self._add_on_each(number + 1, marked, {c for c in outcomes if outcomes[c].ok}, owed, values, then)
 
-        return self.phase("post-op", told, lambda to, child: self.xattrop(to, child, target, values), take)
+        return self.phase("post-op", children, lambda to, child: self.xattrop(to, child, target, values), take)
 
-    def _forget_move(self, moved: Loc, told: Collection[int], then: Then) -> Phase | None:
+    def _forget_move(self, moved: Loc, children: Collection[int], then: Then) -> Phase | None:
         """Both directories are told. Where this fails, a heal takes it back."""
         values = self.afr.keys.owed_move(self.missed, -1)
         return self.phase(
-            "post-op", told, lambda to, child: self.xattrop(to, child, moved, values), lambda outcomes: then()
+            "post-op", children, lambda to, child: self.xattrop(to, child, moved, values), lambda outcomes: then()
         )
 
     # --- unlock ------------------------------------------------------------------------------------------------------

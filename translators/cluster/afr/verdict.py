@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -197,21 +197,21 @@ def contents_of(iatt: Iatt) -> tuple[Kind, ...]:
     return CONTENTS_OF_FILE if iatt.is_file else CONTENTS_OF_OTHERS
 
 
-def readable(copies: Mapping[int, Copy]) -> frozenset[int]:
-    """The copies that nobody blames, for anything. Empty: no copy is known to be good (split-brain)."""
+def readable(copies: Mapping[int, Copy], kinds: Sequence[Kind] = ()) -> frozenset[int]:
+    """The copies that nobody blames, for any of these `kinds` of change, or for anything. Empty: no copy is known to be
+    good (split-brain)."""
     clean = set(copies)
     for copy in copies.values():
-        kinds = contents_of(copy.iatt)
-        clean -= {child for child in clean if copy.record.blames(child, kinds)}
+        asked = tuple(kinds) or contents_of(copy.iatt)
+        clean -= {child for child in clean if copy.record.blames(child, asked)}
     return frozenset(clean)
 
 
-def certain(copies: Mapping[int, Copy], changing: bool, quorum: Quorum) -> frozenset[int]:
-    """The copies that every reader must agree on: a quorum that nobody blames, alike, in the midst of no change."""
-    good = readable(copies)
-    iatts = [copies[child].iatt for child in good]
+def certain(good: Mapping[int, Copy], changing: bool, quorum: Quorum) -> frozenset[int]:
+    """The copies that every reader must agree on: a quorum of good ones, alike, in the midst of no change."""
+    iatts = [copy.iatt for copy in good.values()]
     alike = not conflict(iatts) and len({iatt.size for iatt in iatts if iatt.is_file}) <= 1
-    return good if alike and not changing and quorum.met(good) else frozenset()
+    return frozenset(good) if alike and not changing and quorum.met(good) else frozenset()
 
 
 def conflict(iatts: Collection[Iatt]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 import attrs
@@ -43,7 +43,8 @@ from ....graph import (
     option,
 )
 from ....graph import options as kinds
-from . import attributes, directory_heal, listing, moving, names
+from ..afr.suspects import SUSPECT_KEY
+from . import attributes, directory_heal, listing, moving, names, suspicion
 from .holders import Known, find
 from .intents import settled
 from .lost_namespace import refuse_lost_namespace
@@ -245,7 +246,7 @@ class Unify(OnePlace):
         found = await settled(self, lambda: find(self, call, loc))
         if found.held is None:
             await directory_heal.compare(self, loc, found.entry.iatt)
-            return found.entry
+            return await suspicion.shown(self, call, found.entry)
         return LookedUp(found.iatt, found.entry.postparent, answers(found.entry.xdata, found.held.xdata))
 
     def create(self, call: Call, loc: Loc, flags: int, mode: int, umask: int, fd: Fd) -> Awaitable[Made]:
@@ -271,6 +272,11 @@ class Unify(OnePlace):
 
     def rename(self, call: Call, old: Loc, new: Loc) -> Awaitable[Renamed]:
         return self.tasks.start(moving.rename(self, call, old, new))
+
+    def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Awaitable[Acknowledged]:
+        if SUSPECT_KEY in values:
+            return suspicion.ended(self, call, values)
+        return super().setxattr(call, loc, values, flags)
 
     # --- fops: attributes --------------------------------------------------------------------------------------------
 

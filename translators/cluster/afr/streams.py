@@ -1,0 +1,349 @@
+"""Transactions that stay open for the changes to come (afr.md 10.4).
+
+The first change of a file's contents, or of a directory's names, locks and does the pre-op; those that follow find both
+done, and cost one round. Once no change is under way the transaction stays open for `post-op-delay-secs`, or up to
+twice as long, so that the next one finds it. It ends earlier when the object is flushed or fsynced, when another client
+wants the lock, and when a child comes or goes; and now and then though it is in use.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from ....graph import Call, Coming, Fd, Gfid, Loc, fail
+from . import reading
+from .changelog import Counters, one_change
+from .transaction import Transaction
+
+if TYPE_CHECKING:
+    from .replica_set import ReplicaSet
+
+STREAMS_MAX = 1024
+"""How many objects are kept locked for changes to come; beyond, the one that has waited longest is given up."""
+ROUNDS_MAX = 60
+"""How often a stream that is in use is left open for another `post-op-delay-secs`. A child may not tell that others
+wait: they get their turn all the same."""
+SHARED_SECONDS = 5.0
+"""How long a directory that others want to change, too, is locked by single names."""
+
+
+class Claim(Protocol):
+    """What a change touches. Changes whose claims overlap are made one by one."""
+
+    def overlaps(self, other: Claim, /) -> bool: ...
+
+
+@attrs.define(eq=False, repr=False)
+class Stream:
+    """The open transaction of one object. Changes that overlap are made one by one, in the same order on all copies."""
+
+    transaction: Transaction
+    alone: bool
+    """It serves one change, whose caller waits for its end."""
+    closing: bool
+    """No further change may join."""
+    opened_at: int = 0
+    """As the afr counts moments; 0 until the pre-op is done."""
+    size: int | None = None
+    """Of a file, where it is known: that is where appended bytes go."""
+    opened: Coming[None] = attrs.field(init=False, factory=Coming)
+    """Settled when changes may join, or never will."""
+    over: Coming[None] = attrs.field(init=False, factory=Coming)
+    users: int = attrs.field(init=False, default=0)
+    used: bool = attrs.field(init=False, default=False)
+    """Since the sweep last looked."""
+    rounds: int = attrs.field(init=False, default=0)
+    """How often the sweep has found it in use."""
+    _busy: list[Claim] = attrs.field(init=False, factory=list)
+    _waiting: deque[tuple[Claim, Coming[None]]] = attrs.field(init=False, factory=deque)
+
+    @property
+    def gfid(self) -> Gfid:
+        return self.transaction.marked[0].gfid
+
+    def enter_at_once(self, claim: Claim) -> bool:
+        """Begin to touch this, if nothing that came earlier touches it."""
+        if (self._busy or self._waiting) and self._in_the_way(claim):
+            return False
+        self._busy.append(claim)
+        return True
+
+    async def enter(self, claim: Claim) -> None:
+        """The same, however long that takes."""
+        place = (claim, Coming[None]())
+        self._waiting.append(place)
+        try:
+            await place[1]
+        except BaseException:  # cancelled: its place, or its turn, is the next one's
+            if place in self._waiting:
+                self._waiting.remove(place)
+                self._let_in()
+            else:
+                self.leave(claim)
+            raise
+
+    def leave(self, claim: Claim) -> None:
+        self._busy.remove(claim)
+        if self._waiting:
+            self._let_in()
+
+    def _in_the_way(self, claim: Claim) -> bool:
+        return any(map(claim.overlaps, self._busy)) or any(claim.overlaps(other) for other, _ in self._waiting)
+
+    def _let_in(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for claim, turn in waiting:
+            if self._in_the_way(claim):
+                self._waiting.append((claim, turn))
+            else:
+                self._busy.append(claim)
+                turn.resolve(None)
+
+
+class Streams:
+    """The open transactions of one afr, by object."""
+
+    def __init__(self, afr: ReplicaSet) -> None:
+        self._afr = afr
+        self._streams: dict[Gfid, Stream] = {}
+        self._idle: dict[Gfid, float] = {}
+        """Since when, the longest first. One that was used since then is found out when its time is over."""
+        self._shared: dict[Gfid, float] = {}
+        """Directories that others want to change, too, and when that was last seen."""
+        self._apart: Counter[Gfid] = Counter()
+        """Objects that something else of our own is to lock, and how many want that."""
+        self._unsaved: dict[Gfid, OSError] = {}
+        """What nobody was told yet: that what was written to a file before is on no disk."""
+        self._sweeping = False
+        self._ending = False
+
+    @cached_property
+    def _now(self) -> Callable[[], float]:
+        return self._afr.seams.clock.monotonic
+
+    # --- joining and leaving -----------------------------------------------------------------------------------------
+
+    def joined(self, gfid: Gfid) -> Stream | None:
+        """The object's stream, if it is open for changes; the caller is one of its users."""
+        stream = self._streams.get(gfid)
+        if stream is None or stream.closing or not stream.opened_at:
+            return None
+        stream.users += 1
+        stream.used = True
+        return stream
+
+    async def join(self, call: Call, target: Loc | Fd, begin: Callable[[], Stream]) -> Stream:
+        """The object's stream, the one that `begin` makes if there is none; the caller is one of its users."""
+        while True:
+            stream = self._streams.get(target.gfid)
+            if stream is None:
+                await reading.readable_for(self._afr, call, target)
+                if target.gfid not in self._streams:
+                    return await self._open(begin())
+                continue
+            joined = self.joined(target.gfid)
+            if joined is not None:
+                return joined
+            await (stream.over if stream.closing else stream.opened)
+
+    async def _open(self, stream: Stream) -> Stream:
+        self._streams[stream.gfid] = stream
+        stream.users = 1
+        stream.closing |= self._ending or stream.gfid in self._apart
+        transaction = stream.transaction
+        try:
+            await transaction.steps.run(transaction.begin(lambda: self._opened(stream)))
+            if transaction.error is not None:
+                raise transaction.error
+        except BaseException:
+            stream.closing = True
+            if stream.opened_at:  # all the same, though a child has a bug
+                self._left(stream)
+            else:
+                transaction.steps.when_over(lambda: self._over(stream))
+            raise
+        if not stream.closing and self._afr.post_op_delay:
+            self._keep(stream)
+        return stream
+
+    def _opened(self, stream: Stream) -> None:
+        self._afr.moment += 1
+        stream.opened_at = self._afr.moment
+        stream.opened.resolve(None)
+
+    async def enter(self, stream: Stream, claim: Claim) -> None:
+        """Wait until nothing that came earlier touches the same. Whoever gives up waiting is no user any more."""
+        try:
+            await stream.enter(claim)
+        except BaseException:
+            self._left(stream)
+            raise
+
+    def require_quorum(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
+        """ENOTCONN: children have failed since the stream was opened. The change that has entered leaves again."""
+        if not self._afr.quorum.met(stream.transaction.live):
+            self.leave(stream, claim, closes)
+            raise fail(errno.ENOTCONN, f"{self._afr.name}: too few children are left")
+
+    def leave(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
+        """A change is done."""
+        stream.leave(claim)
+        self._left(stream, closes)
+
+    def _left(self, stream: Stream, closes: bool = False) -> None:
+        """One user less. The last one ends a stream that is closing, and leaves any other open for a while."""
+        stream.users -= 1
+        transaction = stream.transaction
+        if closes or transaction.doubtful or not self._afr.quorum.met(transaction.live):
+            stream.closing = True
+        if not stream.users and (stream.closing or not self._afr.post_op_delay):
+            stream.closing = True
+            self._end(stream)
+
+    def _keep(self, stream: Stream) -> None:
+        """Leave it open, for as long as it is used and a while longer."""
+        self._idle[stream.gfid] = self._now()
+        if len(self._idle) > STREAMS_MAX:
+            self.close_soon(next(iter(self._idle)))
+        if not self._sweeping:
+            self._sweeping = True
+            self._afr.tasks.start_daemon(self._sweep())
+
+    # --- ending ------------------------------------------------------------------------------------------------------
+
+    def close_soon(self, gfid: Gfid) -> None:
+        """End an object's stream as soon as the changes under way are done."""
+        stream = self._streams.get(gfid)
+        if stream is not None and not stream.closing:
+            stream.closing = True
+            if not stream.users:
+                self._end(stream)
+
+    async def close(self, gfid: Gfid) -> None:
+        """The same, and wait until it has ended: no mark and no lock is left."""
+        stream = self._streams.get(gfid)
+        if stream is not None:
+            self.close_soon(gfid)
+            await stream.over
+
+    @contextmanager
+    def apart(self, gfids: Collection[Gfid]) -> Iterator[None]:
+        """Something else of our own is to lock these, and does not depend on being told of by the children: what is
+        open of them ends as soon as the changes under way are done, and meanwhile nothing stays open."""
+        self._apart.update(gfids)
+        for gfid in gfids:
+            self.close_soon(gfid)
+        try:
+            yield
+        finally:
+            for gfid in gfids:
+                self._apart[gfid] -= 1
+                if not self._apart[gfid]:
+                    del self._apart[gfid]
+
+    def close_all(self) -> None:
+        """End all as soon as the changes under way are done."""
+        for gfid in list(self._streams):
+            self.close_soon(gfid)
+
+    def finish(self) -> None:
+        """The same; and what is changed from now on, to end what an afr above has begun, leaves nothing open."""
+        self._ending = True
+        self.close_all()
+
+    async def rest(self) -> None:
+        """Close all that are open now."""
+        for gfid in list(self._streams):
+            await self.close(gfid)
+
+    def tell_unsaved(self, gfid: Gfid) -> None:
+        """Whoever next syncs or closes the file is told, as by a kernel that fails to write back."""
+        error = self._unsaved.pop(gfid, None)
+        if error is not None:
+            raise error
+
+    def _end(self, stream: Stream) -> None:
+        self._idle.pop(stream.gfid, None)
+        stream.transaction.steps.start(stream.transaction.end(lambda: self._over(stream)))
+
+    def _over(self, stream: Stream) -> None:
+        gfid = stream.gfid
+        del self._streams[gfid]
+        if stream.transaction.unsaved is not None:
+            self._unsaved[gfid] = stream.transaction.unsaved
+            if len(self._unsaved) > STREAMS_MAX:
+                del self._unsaved[next(iter(self._unsaved))]
+        stream.closing = True
+        stream.opened.resolve(None)
+        stream.over.resolve(None)
+
+    async def _sweep(self) -> None:
+        """End the streams that nobody has used for a while. One that was used is given another while, counted from
+        now: to ask the clock at each change would cost half as much as a child's write."""
+        delay = self._afr.post_op_delay
+        try:
+            while self._idle:
+                gfid, since = next(iter(self._idle.items()))
+                stream = self._streams[gfid]
+                left = since + delay - self._now()
+                if left > 0:
+                    await self._afr.seams.clock.sleep(left)
+                    continue
+                del self._idle[gfid]
+                if (stream.used or stream.users) and stream.rounds < ROUNDS_MAX:
+                    stream.used = False
+                    stream.rounds += 1
+                    self._idle[gfid] = self._now()
+                else:
+                    self.close_soon(gfid)
+        finally:
+            self._sweeping = False
+
+    # --- for others --------------------------------------------------------------------------------------------------
+
+    def contended(self, gfid: Gfid, is_dir: bool) -> None:
+        """Another client wants the lock. Of a directory it may want single names for some time: whole directories that
+        are taken from each other, one change at a time, would cost both more than that."""
+        self.close_soon(gfid)
+        if is_dir and gfid not in self._apart:
+            self._shared.pop(gfid, None)
+            self._shared[gfid] = self._now()
+            if len(self._shared) > STREAMS_MAX:
+                del self._shared[next(iter(self._shared))]
+
+    def shared(self, gfid: Gfid) -> bool:
+        """Are single names of the directory to be locked? Another client has wanted to change it lately, or something
+        of our own is to lock it."""
+        if gfid in self._apart:
+            return True
+        since = self._shared.get(gfid)
+        if since is not None and since + SHARED_SECONDS <= self._now():
+            del self._shared[gfid]
+            since = None
+        return since is not None
+
+    def child_turned(self, child: int) -> None:
+        """A child went, and the locks that it held with it, or it came back without them."""
+        for gfid, stream in list(self._streams.items()):
+            stream.transaction.live.discard(child)
+            self.close_soon(gfid)
+
+    def uses(self, fd: Fd) -> Stream | None:
+        """The stream whose lock and marks are held by way of this very fd."""
+        stream = self._streams.get(fd.gfid)
+        return stream if stream is not None and stream.transaction.marked[0] is fd else None
+
+    def announced(self, gfid: Gfid, moment: int) -> Mapping[int, Counters]:
+        """The children on which a change of our own has been announced since before that moment, and is still; and
+        what their dirty counters say of it."""
+        stream = self._streams.get(gfid)
+        if stream is None or stream.closing or not stream.transaction.announced or not 0 < stream.opened_at <= moment:
+            return {}
+        return dict.fromkeys(stream.transaction.live, one_change(stream.transaction.kind))
