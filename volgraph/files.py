@@ -308,8 +308,9 @@ class File:
             raise ValueError("I/O operation on closed file")
         if not allowed:
             raise self._named(fail(errno.EBADF))
-        if min(map(index, amounts), default=0) < 0:
-            raise self._named(fail(errno.EINVAL))
+        for amount in amounts:
+            if index(amount) < 0:
+                raise self._named(fail(errno.EINVAL))
 
     def _named(self, error: OSError) -> OSError:
         return at_path(error, self._caller.named(self.name))

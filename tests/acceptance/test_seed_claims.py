@@ -184,7 +184,36 @@ async def test_a_lock_outlives_the_server_that_died(serve: Serve) -> None:
             for volume in (mine, theirs):
                 await told(volume, "c1", State.UP)
             assert await is_refused(theirs)
+            await mine.heal("/")
+            await file.pwrite(b"still mine", 0)  # by now it is locked there once more
+            await file.fsync()
+            two.kill()
+            for volume in (mine, theirs):
+                await told(volume, "c2", State.DOWN)
+            assert await is_refused(theirs)
+            await file.pwrite(b"mine again", 0)
         assert not await is_refused(theirs)
+
+
+async def test_who_loses_its_lock_with_its_server_is_told(serve: Serve) -> None:
+    one = serve("one")
+    async with volgraph.open(client("c1", one)) as mine, volgraph.open(client("c1", one)) as theirs:
+        await mine.write_bytes("/f", b"x" * 100)
+        file = await mine.open("/f", "r+b")
+        with pytest.raises(OSError) as lost:
+            async with file.lock(0, 10):
+                one.kill()
+                for volume in (mine, theirs):
+                    await told(volume, "c1", State.DOWN)
+                one.start()
+                for volume in (mine, theirs):
+                    await told(volume, "c1", State.UP)
+                async with theirs.open("/f", "r+b") as other, other.lock(0, 10, wait=False):
+                    await file.pwrite(b"mine", 0)
+        assert lost.value.errno == errno.EBADFD
+        with pytest.raises(OSError):
+            await file.close()
+        assert await mine.read_bytes("/f") == b"x" * 100
 
 
 # --- where the copies are ----------------------------------------------------------------------------------------

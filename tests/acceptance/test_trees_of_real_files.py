@@ -13,7 +13,7 @@ from tests.acceptance.real_trees import LocalFiles, Plan, make_tree, plan
 from tests.acceptance.serving import Served
 from tests.acceptance.shapes import SHAPES, Shape
 from volgraph.graph import State, Translator
-from volgraph.translators import Client, Posix
+from volgraph.translators import Afr, Client, Posix
 
 pytestmark = pytest.mark.anyio
 
@@ -77,6 +77,8 @@ async def test_a_served_brick_is_killed_and_a_thousand_files_heal(kind: str, tmp
         bricks = local(tmp_path, shape.bricks) | {lost: remote(lost, server)}
         async with volgraph.open(shape.build(bricks)) as volume:
             await expected.fill(volume)
+            for afr in reversed(volume.graph.find(Afr)):  # directories stay marked for a while, for changes to come
+                await afr.rest()
             assert expected.wrong(shape, tmp_path) == []
             server.kill()
             await told(volume, lost, State.DOWN)

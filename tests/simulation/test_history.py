@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from volgraph.graph import Gfid
-from volgraph.testing.history import Event, History, LeftBehind, registers, violations
+from volgraph.testing.history import HEALER, Event, History, LeftBehind, registers, violations
 from volgraph.testing.linearizable import search, zones
 from volgraph.testing.tree import Tree, afr, brick, unify
 from volgraph.testing.workload import Do, Fault, Go
@@ -49,6 +49,16 @@ def test_a_write_that_failed_may_have_happened_unless_it_was_never_tried() -> No
 
     assert not happened(did(Do.WRITE, 0, 1, b"1", error="ENOTCONN"), read)
     assert happened(did(Do.WRITE, 0, 1, b"1", error="ENOTCONN", tried=False), read) == ["I02"]
+
+
+def test_a_write_that_failed_may_be_seen_and_then_not_be_seen_but_not_with_strict_reads_or_after_the_heal() -> None:
+    failed, seen = did(Do.WRITE, 0, 1, b"1", error="EIO"), did(Do.READ, 2, 3, b"1")
+    unseen = did(Do.READ, 4, 5, None)
+
+    assert not happened(failed, seen, unseen)
+    assert happened(attrs.evolve(failed, error=""), seen, unseen) == ["I02"]
+    assert happened(failed, seen, unseen, tree=attrs.evolve(MIRROR, strict=True)) == ["I02"]
+    assert happened(failed, attrs.evolve(seen, client=HEALER), unseen) == ["I02"]
 
 
 def test_a_write_that_failed_on_a_disk_that_writes_short_may_be_seen_in_part() -> None:
@@ -169,6 +179,17 @@ def test_a_file_of_a_unify_has_one_place_and_an_entry() -> None:
     assert happened(tree=UNIFY, images={**right, "n": {"/": ROOT}}) == ["I17"]
     assert happened(tree=UNIFY, images={**right, "n": {"/": ROOT, "/x": FILE._replace(gfid=H)}}) == ["I17"]
     assert happened(tree=UNIFY, images={**right, "b": {}}) == ["I17"]
+
+
+def test_a_name_may_be_in_the_wrong_place_where_one_of_its_places_may_have_lost_what_was_not_fsynced() -> None:
+    images = {"a": {"/": ROOT, "/x": FILE}, "b": {"/": ROOT}, "n": {"/": ROOT, "/y": ENTRY}}
+    moved, lost = did(Do.RENAME, 2, 3, target=b"y"), [Fault(9.0, Go.KILL, "a", keep="synced")]
+
+    assert not happened(moved, tree=UNIFY, images=images, faults=lost)
+    assert set(happened(moved, tree=UNIFY, images=images)) == {"I17"}
+    assert set(happened(moved, did(Do.SYNC, 4, 5), tree=UNIFY, images=images, faults=lost)) == {"I17"}
+    assert set(happened(attrs.evolve(moved, target=b"z"), tree=UNIFY, images=images, faults=lost)) == {"I17"}
+    assert set(happened(attrs.evolve(moved, tried=False), tree=UNIFY, images=images, faults=lost)) == {"I17"}
 
 
 # --- histories with losses of power ----------------------------------------------------------------------------------

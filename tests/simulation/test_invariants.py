@@ -1,5 +1,7 @@
 """The oracles of a sweep see what is wrong, and nothing else."""
 
+import errno
+
 from volgraph.graph import ROOT_GFID, Gfid
 from volgraph.testing.invariants import Image, Marks, Trial, any_child, broken_by
 from volgraph.translators.storage.memory import Item
@@ -57,3 +59,51 @@ def test_an_object_that_one_copy_lacks_is_a_difference_of_its_directory() -> Non
 
     assert unmarked(images, ROOT_GFID) == []
     assert len(unmarked(images, FILE)) == 1
+
+
+DATA, ATTRIBUTES = (1, 0, 0), (0, 1, 0)
+LEAVES = {"a": [0], "b": [1], "c": [2], "d": [3], "left": [0, 1], "right": [2, 3]}
+
+
+def torn(*blames: tuple[int, str, tuple[int, ...]], copies: int = 2) -> bool:
+    """Whether they are if the copies say this of each other: (who, of whom, which counters)."""
+    marks: list[dict[Gfid, dict[str, tuple[int, ...]]]] = [{} for _ in range(copies)]
+    for who, whom, counters in blames:
+        marks[who].setdefault(FILE, {})[f"trusted.afr.{whom}"] = counters
+    below = {name: leaves for name, leaves in LEAVES.items() if max(leaves) < copies}
+    return Trial("abcd"[:copies], any_child, None, None, marks=marks, below=below).torn
+
+
+def test_copies_are_torn_where_one_is_good_for_each_kind_of_change_and_none_for_all() -> None:
+    assert torn((0, "b", DATA), (1, "a", ATTRIBUTES))
+    assert not torn((0, "b", DATA), (1, "a", ATTRIBUTES), copies=3)
+    assert torn((0, "b", DATA), (1, "a", ATTRIBUTES), (0, "right", DATA), copies=4)
+
+
+def test_a_split_brain_is_not_torn_and_neither_is_a_copy_that_missed_everything() -> None:
+    assert not torn((0, "b", DATA), (1, "a", DATA))
+    assert not torn((0, "b", DATA), (0, "b", ATTRIBUTES))
+    assert not torn()
+
+
+def acks(error: OSError | None) -> list[str]:
+    images: list[Image] = [tree("/here/d")] * 2
+    trial = Trial(
+        ["a", "b"],
+        any_child,
+        b"there",
+        b"there",
+        refusal=errno.EEXIST,
+        error=error,
+        held=[b"there"] * 2,
+        images=images,
+        marks=[{}, {}],
+        readings=[("somebody", b"there")],
+    )
+    return [wrong for _, wrong in broken_by(trial, ["I01", "I02", "I04"])]
+
+
+def test_what_must_be_refused_is_right_when_it_is() -> None:
+    assert acks(FileExistsError(errno.EEXIST, "there")) == []
+    assert acks(OSError(errno.EIO, "sick")) == []
+    assert acks(None) == ["what had to be refused was acked"]

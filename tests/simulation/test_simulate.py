@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from volgraph.testing.history import KILLED, History, assert_invariants, registers, violations
+from volgraph.testing.history import KILLED, History, assert_invariants, registers
 from volgraph.testing.linearizable import SEARCH_MAX, search, zones
 from volgraph.testing.loop import BACKENDS
+from volgraph.testing.shrinking import assert_or_shrink
 from volgraph.testing.simulate import simulate
 from volgraph.testing.strategies import faults, trees, workloads
 from volgraph.testing.tree import Tree, afr, brick, unify
@@ -284,7 +285,9 @@ def test_plans_that_once_broke_a_promise_break_none(tree: str, seed: int, count:
     assert_invariants(drawn(TREES[tree], seed, count=count))
 
 
-@pytest.mark.parametrize(("tree", "seed", "count"), [("mirror of three", 343, 8), ("mirror of two", 2099, 10)])
+@pytest.mark.parametrize(
+    ("tree", "seed", "count"), [("mirror of three", 343, 8), ("mirror of three without patience", 1243, 10)]
+)
 def test_split_brain_that_a_loss_of_power_led_to_is_told_and_left_alone(tree: str, seed: int, count: int) -> None:
     """Nobody is known to be right: then EIO, and every copy stays as it is."""
     history = drawn(TREES[tree], seed, count=count)
@@ -315,4 +318,4 @@ def test_drawn_trees_name_each_brick_once(tree: Tree) -> None:
 @every_tree
 def test_many_seeds(tree: Tree, backend: str) -> None:
     for seed in range(1000, 1300):
-        assert not violations(drawn(tree, seed, backend, count=10)), seed
+        assert_or_shrink(drawn(tree, seed, backend, count=10))

@@ -76,7 +76,26 @@ def test_drawn_schedules_follow_the_seed() -> None:
     ]
 
     assert reports[0].acked == reports[1].acked
-    assert reports[0].schedules == 50
+    assert reports[0].drawn == 50
+    assert 40 <= reports[0].schedules <= 50
+
+
+def test_drawn_schedules_that_are_the_same_count_once() -> None:
+    fates = {Phase.OP: (OK, failing(28))}
+
+    assert sweep(toy(), WRITEV, 2, quorum=Majority(2), invariants=NO_HEAL, fates=fates, drawn=200).schedules == 4
+
+
+def test_the_parts_of_a_sweep_are_the_whole() -> None:
+    whole = sweep(toy(), WRITEV, 2, quorum=Majority(2), invariants=NO_HEAL, faults_max=2)
+    parts = [
+        sweep(toy(), WRITEV, 2, quorum=Majority(2), invariants=NO_HEAL, faults_max=2, part=(number, 3))
+        for number in range(3)
+    ]
+
+    assert sum(part.schedules for part in parts) == whole.schedules + 2  # the one without faults is in all three
+    assert sum(part.acked for part in parts) == whole.acked + 2
+    assert all(part.schedules > whole.schedules / 5 for part in parts)
 
 
 def test_only_the_phases_named_have_fates() -> None:

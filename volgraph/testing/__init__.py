@@ -4,6 +4,7 @@ testing.check(lambda child: Upper("upper", [child]))          # every contract o
 testing.like_a_directory(lambda child: Upper("u", [child]))   # thousands of random steps, compared with a directory
 history = testing.simulate(tree, workload, faults, seed=7)    # a cluster under virtual time
 testing.assert_invariants(history)
+testing.assert_or_shrink(history)                             # the same; a failure tells the smallest plan that fails
 report = testing.sweep(replicate, testing.WRITEV, copies=2)   # one change under every schedule of faults
 child = testing.Fated("a", [brick], fates={...})              # a child that fails where it is told to
 
@@ -21,6 +22,7 @@ from .network import SimNetwork
 from .operations import WRITEV
 from .operations_names import CREATE
 from .seams import simulated
+from .shrinking import assert_or_shrink, shrink
 from .simulate import simulate
 from .sweep import SweepReport, sweep, sweep_heal
 from .transcript import SimDeadlock, SimLivelock
@@ -50,6 +52,7 @@ __all__ = [
     "Where",
     "afr",
     "assert_invariants",
+    "assert_or_shrink",
     "brick",
     "check",
     "draw_faults",
@@ -59,6 +62,7 @@ __all__ = [
     "like_a_directory",
     "run",
     "short",
+    "shrink",
     "simulate",
     "simulated",
     "sweep",

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -139,9 +140,12 @@ class Cluster:
         for host in self.hosts.values():
             await host.stop()
 
-    def client(self, host: str) -> Graph:
-        """The graph of a new client on `host`, not started."""
-        top = build(self.tree, lambda name: Client(name, remote_host=name, remote_port=PORT, remote_subvolume=name))
+    def client(self, host: str, **options: Any) -> Graph:
+        """The graph of a new client on `host`, not started; its protocol/clients have these options."""
+        top = build(
+            self.tree,
+            lambda name: Client(name, remote_host=name, remote_port=PORT, remote_subvolume=name, **options),
+        )
         seams = simulated(self._seed, host, self.network)
         seams.random = random.Random(f"{self._seed}/{host}/{next(self._lives)}")
         return Graph(top, seams)

@@ -50,6 +50,8 @@ class Phase(Enum):
     UNLOCK = "unlock"
     OUTSIDE = "outside"
 
+    __hash__ = object.__hash__  # Enum's own is a slow one, and every fop of a sweep is counted by its phase
+
 
 class FateKind(Enum):
     OK = "ok"
@@ -274,10 +276,11 @@ class Fated(Translator):
         return value
 
     def _fate(self, moment: Moment) -> Fate:
+        if self.decide is not None:
+            moment.ordinal = self._count(moment.phase)
+            return self.decide(moment)
         ordinals = {key: self._count(key) for key in (moment.phase, moment.fop, "*")}
         moment.ordinal = ordinals[moment.phase]
-        if self.decide is not None:
-            return self.decide(moment)
         for what, ordinal in ordinals.items():
             fate = self.fates.get(Where(what, ordinal))
             if fate is not None:

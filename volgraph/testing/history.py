@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
-from types import MappingProxyType
 
 import attrs
 
@@ -15,13 +14,16 @@ from . import invariants, linearizable
 from .invariants import Image, Majority, Marks, Trial
 from .linearizable import Operation
 from .losses import Losses, undone_at
-from .tree import AFR, BRICK, UNIFY, Tree
+from .tree import AFR, BRICK, Tree
+from .views import one_place, view
 from .workload import Do, Fault, Go, Workload
 
 SECONDS_MAX = 300.0
 """No operation may take longer, whatever happens: connect, ping and lock timeouts add up to less."""
 KILLED = "killed"
 """The error of an operation whose client was killed in the midst of it."""
+HEALER = "healer"
+"""Who heals at the end, and reads what is there then."""
 
 
 @attrs.define
@@ -163,14 +165,16 @@ def blocks_are_linearizable(history: History) -> Iterator[str]:
 
 def registers(history: History) -> Iterator[tuple[str, list[Operation]]]:
     """The history of each block of each file, with its name; in several parts where a loss of power may have undone
-    writes that were acked: in each part such writes may have happened, or not. Reads during a loss tell nothing."""
+    writes that were acked: in each part such writes may have happened, or not. Reads during a loss tell nothing; nor
+    (without strict reads) do reads of a write that failed, until it is healed: another copy may not have it."""
     blocks: dict[tuple[Gfid, int], list[Event]] = {}
     for event in history.events:
         if event.gfid is not None and event.do in (Do.READ, Do.WRITE) and (event.acked or event.do is Do.WRITE):
             blocks.setdefault((event.gfid, event.block), []).append(event)
     for (gfid, block), events in blocks.items():
         writes = [event for event in events if event.do is Do.WRITE and event.tried]
-        reads = [event for event in events if event.do is Do.READ]
+        failed = {event.value for event in writes if not event.acked and not history.tree.reads_strictly}
+        reads = [event for event in events if event.do is Do.READ and _tells(event, failed)]
         ends = sorted({history.undo_from(event) for event in writes} - {math.inf})
         for since, until in pairwise([-math.inf, *ends, math.inf]):
             operations = [
@@ -185,6 +189,10 @@ def registers(history: History) -> Iterator[tuple[str, list[Operation]]]:
                 if since <= event.called and event.returned < until and not _torn(event, writes, torn)
             ]
             yield f"block {block} of {gfid.text}", operations
+
+
+def _tells(read: Event, failed: Collection[bytes | None]) -> bool:
+    return read.client == HEALER or read.value not in failed
 
 
 def _surely_by(history: History, write: Event, now: float) -> float:
@@ -327,7 +335,7 @@ def copies_are_equal(history: History) -> Iterator[str]:
     for name, marks in sorted(history.marks.items()):
         if marks.keys() - left_alone.get(name, frozenset()):
             yield f"{name} still bears marks: {dict(marks)}"
-    _, wrong = _view(history.tree, history.images, excused)
+    _, wrong = view(history.tree, history.images, excused)
     yield from wrong
 
 
@@ -340,54 +348,13 @@ def _excused(history: History) -> dict[str, frozenset[Gfid]]:
     }
 
 
-def _view(
-    tree: Tree, images: Mapping[str, Image], excused: Mapping[str, frozenset[Gfid]] = MappingProxyType({})
-) -> tuple[Image, list[str]]:
-    """What a node shows, from the images of the bricks below it, and what contradicts itself there; but for what is
-    excused, by afr."""
-    if tree.type == BRICK:
-        return images.get(tree.name, {}), []
-    views = [_view(child, images, excused) for child in tree.children]
-    wrong = [text for _, found in views for text in found]
-    if tree.type == AFR:
-        first, name = views[0][0], tree.children[0].name
-        for child, (image, _) in zip(tree.children, views, strict=True):
-            for path in sorted(set(image) | set(first)):
-                if image.get(path) != first.get(path) and not _left_alone(path, (image, first), excused.get(tree.name)):
-                    wrong.append(
-                        f"{tree.name}: {path} is {image.get(path)} on {child.name}, {first.get(path)} on {name}"
-                    )
-        return first, wrong
-    together: dict[str, object] = {}
-    for image, _ in views:
-        together.update(image)
-    return together, wrong  # type: ignore[return-value]
-
-
-def _left_alone(path: str, images: Sequence[Image], gfids: Collection[Gfid] | None) -> bool:
-    """Is this a copy of one of these objects, or a name in one of them?"""
-    directory = path.rpartition("/")[0] or "/"
-    return any(image[at].gfid in (gfids or ()) for image in images for at in (path, directory) if at in image)
-
-
 def files_are_in_one_place(history: History) -> Iterator[str]:
-    """I17: a file of a unify is on just one child and in the namespace, a directory on all; kinds and gfids agree."""
-    yield from _one_place(history.tree, history.images)
-
-
-def _one_place(tree: Tree, images: Mapping[str, Image]) -> Iterator[str]:
-    for child in tree.children:
-        yield from _one_place(child, images)
-    if tree.type != UNIFY or tree.namespace is None:
-        return
-    names, _ = _view(tree.namespace, images)
-    views = [_view(child, images)[0] for child in tree.children]
-    for path in sorted(set(names).union(*views)):
-        here = [view[path] for view in views if path in view]
-        entry = names.get(path)
-        if entry is None:
-            yield f"{tree.name}: {path} is on a child, and not in the namespace"
-        elif len(here) != (len(views) if entry.kind == "directory" else 1):
-            yield f"{tree.name}: {path}, a {entry.kind}, is on {len(here)} of {len(views)} children"
-        elif any((item.kind, item.gfid) != (entry.kind, entry.gfid) for item in here):
-            yield f"{tree.name}: {path} is not the same object everywhere"
+    """I17: a file of a unify is on just one child and in the namespace, a directory on all; kinds and gfids agree. But
+    for names that a loss of power may have given back on one of them alone."""
+    undone = {
+        f"/{name.decode()}"
+        for event in history.events
+        if event.tried and event.do in (Do.CREATE, Do.UNLINK, Do.RENAME) and history.undo_from(event) < math.inf
+        for name in filter(None, (event.name, event.target))
+    }
+    yield from one_place(history.tree, history.images, undone)

@@ -56,16 +56,26 @@ class Trial:
     quorum: Quorum
     before: Value
     after: Value
+    between: Sequence[Value] = ()
+    """What else there may be after a failure: a change in several steps may have made some of them."""
+    refusal: int = 0
+    """The errno with which the change must end, where it must be refused."""
+    below: Mapping[str, Collection[int]] = attrs.field(factory=dict)
+    """Which children every copy is made of, by its name: itself, or, where a replicator stands over others, several."""
     moments: Sequence[Moment] = ()
     """What passed between the replicator and its children during the change."""
     error: OSError | None = None
-    """What the caller heard; None is success: the change is acked."""
+    """What the caller heard; None is success."""
     held: Sequence[Value] = ()
     images: Sequence[Image] = ()
     marks: Sequence[Marks] = ()
+    left_behind: object = None
+    """All that is on the bricks. Whoever comes anew finds the same wherever this is equal."""
     readings: Sequence[tuple[str, Value | OSError]] = ()
     """(who, what it read) once the faults had stopped: the same client first, then clients that start anew, each
     with a quorum of the children."""
+    false_report: str = ""
+    """What a heal under faults has said of itself, and is not so."""
     heal_error: str = ""
     """What kept the heal from ending clean; with "" and no healed images there was no heal."""
     healed_value: Value | OSError = None
@@ -74,17 +84,13 @@ class Trial:
 
     @property
     def acked(self) -> bool:
-        return self.error is None
+        """Was the caller told what had to be told?"""
+        return (self.error.errno if self.error else 0) == self.refusal
 
     @property
     def possible(self) -> tuple[Value, ...]:
         """What a reader may see: of a change that failed nobody knows whether it happened."""
-        return (self.after,) if self.acked else (self.before, self.after)
-
-    @property
-    def left_behind(self) -> object:
-        """All that is on the bricks. Whoever comes anew finds the same wherever this is equal."""
-        return repr((self.images, self.marks))
+        return (self.after,) if self.acked else (self.before, *self.between, self.after)
 
     def ends_like(self, other: Trial) -> None:
         """What new clients and a healer make of what is left behind, as another trial has seen it."""
@@ -112,18 +118,33 @@ class Trial:
         blamed = set().union(*blame.values()) if blame else set()
         return [one for one in blame if not any(one in blame[other] for other in blame if other not in blamed)]
 
+    @property
+    def torn(self) -> bool:
+        """Is there a good copy for each kind of change, but none for all? Then nobody can read before a heal."""
+        keys = {f"trusted.afr.{name}": bricks for name, bricks in self.below.items()}
+        bad: list[set[int]] = [set(), set(), set()]
+        for marks in self.marks:
+            for counters in marks.values():
+                for key in keys.keys() & counters.keys():
+                    for kind, count in zip(bad, counters[key], strict=True):
+                        kind.update(keys[key] if count else ())
+        return len(set().union(*bad)) == len(self.children) > max(map(len, bad))
+
 
 Check: TypeAlias = Callable[[Trial], Iterator[str]]
 
 
 def acked_is_kept(trial: Trial) -> Iterator[str]:
-    """I01: what was acked is on a copy that no unblamed copy blames, and can be read."""
+    """I01: what was acked is on a copy that no unblamed copy blames, and can be read, unless the copies are torn; and
+    nothing is acked that must be refused."""
+    if trial.refusal and trial.error is None:
+        yield "what had to be refused was acked"
     if not trial.acked:
         return
     if not any(trial.held[child] == trial.after for child in trial.trusted):
         yield "what was acked is on no copy that is trusted"
     who, seen = trial.readings[0]
-    if isinstance(seen, OSError):
+    if isinstance(seen, OSError) and not trial.torn:
         yield f"what was acked cannot be read by {who}: {seen}"
 
 
@@ -150,7 +171,7 @@ def success_had_quorums(trial: Trial) -> Iterator[str]:
 def _had_quorums(trial: Trial, moments: Sequence[Moment]) -> Iterator[str]:
     done = {phase: _succeeded(trial, moments, phase) for phase in (Phase.LOCK, Phase.PRE_OP, Phase.OP)}
     operated = done[Phase.OP]
-    if trial.acked:
+    if trial.acked and not trial.refusal:
         if operated is not None and len(operated) < len(trial.children):
             done[Phase.POST_OP] = _succeeded(trial, moments, Phase.POST_OP) or set()
         for phase, children in done.items():
@@ -210,6 +231,8 @@ def _by_gfid(image: Image) -> tuple[dict[tuple[Gfid, str], Gfid], dict[Gfid, Ite
 
 def healing_converges(trial: Trial) -> Iterator[str]:
     """I07: once faults have stopped and a heal has ended, copies are equal, marks zero, the value a possible one."""
+    if trial.false_report:
+        yield f"a disturbed heal did not end clean: {trial.false_report}"
     if trial.heal_error:
         yield f"the heal did not end clean: {trial.heal_error}"
     if not trial.healed_images:

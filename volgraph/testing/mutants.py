@@ -23,12 +23,13 @@ from .mutants_healing import HEALING
 from .mutants_keeping import KEEPING
 from .mutants_laggards import LAGGARDS
 from .mutants_locks import LOCKS
+from .mutants_power import POWER
 from .mutants_reading import READING
 
 __all__ = ["MUTANTS", "Hunted", "Mutant", "hunt", "majority", "mirror"]
 
 MUTANTS = tuple(
-    sorted((*CHANGES, *KEEPING, *HEALING, *LAGGARDS, *READING, *LOCKS, *BELOW), key=lambda mutant: mutant.id)
+    sorted((*CHANGES, *KEEPING, *HEALING, *LAGGARDS, *POWER, *READING, *LOCKS, *BELOW), key=lambda mutant: mutant.id)
 )
 
 

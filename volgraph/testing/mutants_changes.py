@@ -30,6 +30,7 @@ from .hunts import (
     refused,
 )
 from .operations import FSYNC, WRITEV
+from .operations_attributes import SETATTR
 from .operations_names import CREATE, MKDIR
 from .stage import stage
 
@@ -168,7 +169,7 @@ def forgets_what_ended_in_the_dark() -> AbstractContextManager[object]:
 
 @contextmanager
 def clears_dirty_before_it_blames() -> Iterator[None]:
-    telling = Transaction._told_on
+    telling = Transaction._add_on_each
 
     def in_two_steps(
         self: Transaction, number: int, marked: Any, told: Any, owed: Any, values: dict[str, bytes], then: Any
@@ -180,7 +181,7 @@ def clears_dirty_before_it_blames() -> Iterator[None]:
         blaming = lambda: telling(self, number, marked, self.live, owed, blame, then)  # noqa: E731
         return telling(self, number, marked, told, frozenset(), {dirty: values[dirty]}, blaming)
 
-    with mock.patch.object(Transaction, "_told_on", in_two_steps):
+    with mock.patch.object(Transaction, "_add_on_each", in_two_steps):
         yield
 
 
@@ -196,6 +197,7 @@ async def a_name_that_is_taken() -> None:
     async with stage(2, quorum_type="none") as (one,):
         await one.make(b"f")
         must(await refused(one.make(b"f")), "I15", "one name was made twice")
+        await one.afr.rest()
         must(not one.marked, "I06", f"the copies are alike, and are marked: {one.marks(ROOT_GFID)}")
 
 
@@ -218,6 +220,7 @@ async def disks_that_are_full() -> None:
         must(await refused(one.make(b"f")), "I04", "a file was made on full disks")
         for connection in one.connections[:2]:
             connection.refuses.clear()
+        await one.afr.rest()
         must(not one.marked, "I06", f"both disks refused alike, and the directory is marked: {one.marks(ROOT_GFID)}")
         await one.unlink(b"x")
         one.connections[2].come_up()
@@ -276,7 +279,7 @@ CHANGES = (
         "F02",
         "the op is wound though pre-op missed quorum",
         goes_on_without_pre_op_quorum,
-        by_sweep(majority, CREATE, 3, faults_max=2, fates={Phase.PRE_OP: (OK, failing(errno.ENOSPC))}),
+        by_sweep(majority, SETATTR, 3, faults_max=2, fates={Phase.PRE_OP: (OK, failing(errno.ENOSPC))}),
     ),
     Mutant(
         "F03",
@@ -318,7 +321,7 @@ CHANGES = (
         "F11",
         "dirty is cleared before the blame is written: between the two, nothing points at the stale copy",
         clears_dirty_before_it_blames,
-        by_sweep(mirror, MKDIR, 2, faults_max=2),
+        by_sweep(mirror, SETATTR, 2, faults_max=2),
     ),
     Mutant(
         "F12",

@@ -10,9 +10,10 @@ from unittest import mock
 from ..graph import ROOT_GFID, Call, Fd, Graph, Loc
 from ..translators.cluster.afr import Afr, healing, healing_contents, transaction, verdict
 from ..translators.cluster.afr.changelog import Kind
-from ..translators.cluster.afr.eager import Streams
+from ..translators.cluster.afr.changing_contents import ContentChanges
 from ..translators.cluster.afr.healing import Healing
 from ..translators.cluster.afr.known_children import KnownChildren
+from ..translators.cluster.afr.streams import Streams
 from ..translators.cluster.afr.transaction import Transaction
 from ..translators.storage.memory import Memory, MemoryStore
 from .hunts import Mutant, by_scenario, by_sweep_of_heal, mirror, must
@@ -69,14 +70,14 @@ async def a_file_that_is_closed() -> None:
 
 @contextmanager
 def appends_where_any_copy_ends() -> Iterator[None]:
-    async def end_of_file(self: Streams, stream: Any, fd: Any) -> int:
+    async def end_of_file(self: ContentChanges, stream: Any, fd: Any) -> int:
         ends: list[int] = [
             (await self._afr.children[child].fstat(stream.transaction.call, fd)).iatt.size
             for child in stream.transaction.live
         ]
         return min(ends)
 
-    with mock.patch.object(Streams, "_end_of_file", end_of_file):
+    with mock.patch.object(ContentChanges, "_end_of_file", end_of_file):
         yield
 
 

@@ -10,17 +10,22 @@ from unittest import mock
 
 import anyio
 
-from ..graph import Call, Event, Graph, Loc, NewAttributes
+from ..graph import Call, Event, Fd, Flock, Graph, Loc, LockCommand, LockType, NewAttributes
 from ..translators.cluster.afr import Afr
-from ..translators.cluster.afr.eager import Stream, Streams
+from ..translators.cluster.afr.application_locks import ApplicationLocks
+from ..translators.cluster.afr.changing_names import SomeNames
 from ..translators.cluster.afr.locks import EntryLock
 from ..translators.cluster.afr.replica_set import ReplicaSet
+from ..translators.cluster.afr.streams import Stream, Streams
 from ..translators.cluster.afr.transaction import Transaction, nothing
+from ..translators.protocol.opened import OpenFds
 from ..translators.storage.memory import Memory, MemoryStore
 from .fated import REQUEST_LOST, Fated, failing
 from .hunts import Mutant, by_scenario, must, refused
+from .lock_histories import ROUGH, lock_history
 from .seams import simulated
 from .stage import stage
+from .tree import brick
 
 # --- locks that stay -------------------------------------------------------------------------------------------------
 
@@ -118,6 +123,27 @@ async def two_changes_that_overtake_each_other() -> None:
         must(one.alike or one.marked, "I06", "two changes were made in another order on each copy")
 
 
+def names_that_overlap_do_not_wait() -> AbstractContextManager[object]:
+    return mock.patch.object(SomeNames, "overlaps", return_value=False)
+
+
+async def two_renames_to_one_name() -> None:
+    async with stage(2, quorum_type="none") as (one,):
+        await one.make(b"a")
+        await one.make(b"b")
+        await one.make(b"c")
+        await one.unlink(b"c")
+        first, second = one.connections
+        async with anyio.create_task_group() as group:
+            first.before["rename"], second.before["rename"] = 2.0, 0.0
+            group.start_soon(one.rename, b"a", b"c")
+            await anyio.sleep(1.0)
+            first.before["rename"], second.before["rename"] = 0.0, 2.0
+            group.start_soon(one.rename, b"b", b"c")
+        await one.afr.rest()
+        must(one.alike or one.marked, "I06", "two renames were made in another order on each copy")
+
+
 def a_child_that_was_away_takes_part_still() -> AbstractContextManager[object]:
     return mock.patch.object(Streams, "child_turned", return_value=None)
 
@@ -155,12 +181,19 @@ async def a_lock_that_another_client_wants() -> None:
         await two.write_and_flush(await two.open(b"f"), b"two")
 
 
+async def a_directory_that_another_client_wants() -> None:
+    async with stage(2, clients=2, quorum_type="none") as (one, two):
+        await one.make(b"f")
+        await one.rename(b"f", b"g")
+        await two.rename(b"g", b"h")
+
+
 def entry_locks_have_no_order() -> AbstractContextManager[object]:
     return mock.patch.object(EntryLock, "order", property(lambda self: (b"", b"")))
 
 
 async def two_renames_that_meet() -> None:
-    async with stage(2, clients=2, quorum_type="none") as (one, two):
+    async with stage(2, clients=2, quorum_type="none", eager_entry_lock=False) as (one, two):
         await one.make(b"a")
         await one.make(b"b")
         for person in (one, two):
@@ -198,6 +231,71 @@ async def a_child_that_says_nothing() -> None:
             must(await graph.up(wait=30), "I22", "two children of three are up, and the afr waits for the third")
 
 
+# --- applications' locks ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def opens_what_was_locked_again() -> Iterator[None]:
+    disconnected = OpenFds.disconnected
+
+    def forgetful(self: OpenFds) -> None:
+        self._locks.clear()
+        disconnected(self)
+
+    with mock.patch.object(OpenFds, "disconnected", forgetful):
+        yield
+
+
+def a_lock_that_went_with_its_connection() -> str:
+    wrong = lock_history(brick("a"), ROUGH, 3, seconds=200).violations()
+    return wrong[0] if wrong else ""
+
+
+def holds_what_a_child_has_forgotten() -> AbstractContextManager[object]:
+    return mock.patch.object(ApplicationLocks, "went", return_value=None)
+
+
+def takes_nothing_once_more() -> AbstractContextManager[object]:
+    async def nowhere(self: ApplicationLocks, fd: Fd, children: frozenset[int]) -> frozenset[int]:
+        return children
+
+    return mock.patch.object(ApplicationLocks, "retake", nowhere)
+
+
+def keeps_an_fd_whose_lock_is_lost() -> AbstractContextManager[object]:
+    return mock.patch.object(ApplicationLocks, "_lost", return_value=None)
+
+
+async def a_lock_while_children_go_and_come() -> None:
+    async with stage(3, clients=2) as (one, two):
+        fd = await one.make(b"f", b"text")
+        other = await two.open(b"f")
+        await one.afr.lk(one.call, fd, LockCommand.SET, Flock(LockType.WRITE))
+        for child in range(3):
+            for person in (one, two):
+                person.connections[child].go_down()
+                person.connections[child].come_up()
+            await anyio.sleep(1)
+        taken = not await refused(two.afr.lk(two.call, other, LockCommand.SET, Flock(LockType.WRITE)))
+        must(not taken, "I21", "another client got what a quorum held all the time")
+        await one.write_and_flush(fd, b"TEXT")
+
+
+async def a_lock_that_a_quorum_has_forgotten() -> None:
+    async with stage(3, clients=2) as (one, two):
+        fd = await one.make(b"f", b"text")
+        other = await two.open(b"f")
+        await one.afr.lk(one.call, fd, LockCommand.SET, Flock(LockType.WRITE))
+        for child in (0, 1):
+            one.connections[child].go_down()
+        two.connections[2].go_down()
+        await two.afr.lk(two.call, other, LockCommand.SET, Flock(LockType.WRITE))
+        for child in (0, 1):
+            one.connections[child].come_up()
+        must(await refused(one.write(fd, b"mine")), "I21", "two clients write, and each has locked out the other")
+        await two.write_and_flush(other, b"mine")
+
+
 LOCKS = (
     Mutant(
         "F65",
@@ -229,6 +327,12 @@ LOCKS = (
         keeps_a_lock_that_others_want,
         by_scenario(a_lock_that_another_client_wants),
     ),
+    Mutant(
+        "F72",
+        "an fd is opened again after a reconnect, though what was locked through it is not",
+        opens_what_was_locked_again,
+        a_lock_that_went_with_its_connection,
+    ),
     Mutant("F73", "entry locks are taken in no order", entry_locks_have_no_order, by_scenario(two_renames_that_meet)),
     Mutant(
         "F74",
@@ -238,5 +342,35 @@ LOCKS = (
     ),
     Mutant(
         "F75", "a silent child keeps everybody waiting", waits_for_every_child, by_scenario(a_child_that_says_nothing)
+    ),
+    Mutant(
+        "L8",
+        "a lock counts as held on children that have forgotten it",
+        holds_what_a_child_has_forgotten,
+        by_scenario(a_lock_that_a_quorum_has_forgotten),
+    ),
+    Mutant(
+        "L9",
+        "a lock is not taken once more on children that come back",
+        takes_nothing_once_more,
+        by_scenario(a_lock_while_children_go_and_come),
+    ),
+    Mutant(
+        "L10",
+        "an fd is good though what was locked through it is lost",
+        keeps_an_fd_whose_lock_is_lost,
+        by_scenario(a_lock_that_a_quorum_has_forgotten),
+    ),
+    Mutant(
+        "L11",
+        "changes of one name in a directory that is kept locked overtake each other",
+        names_that_overlap_do_not_wait,
+        by_scenario(two_renames_to_one_name),
+    ),
+    Mutant(
+        "L12",
+        "a directory that is kept locked is not given up for others",
+        keeps_a_lock_that_others_want,
+        by_scenario(a_directory_that_another_client_wants),
     ),
 )

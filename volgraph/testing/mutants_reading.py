@@ -10,8 +10,9 @@ from typing import Any
 from unittest import mock
 
 from ..graph import ROOT_GFID, Acknowledged, Call, Entries, Fd, Gfid, Loc, Outcome, Renamed, Translator, fail
-from ..translators.cluster.afr import Afr, reading, verdict
+from ..translators.cluster.afr import Afr, reading, suspects, verdict
 from ..translators.cluster.afr.changelog import Kind, packed
+from ..translators.cluster.afr.openings import Openings
 from ..translators.cluster.afr.replica_set import ReplicaSet
 from .fated import failing
 from .hunts import Mutant, by_scenario, must, refused
@@ -27,10 +28,10 @@ async def blamed_by_each_other(one: Person, gfid: Gfid, kind: Kind) -> None:
 
 
 def open_anywhere_will_do() -> AbstractContextManager[object]:
-    def opened(self: ReplicaSet, outcomes: Any, good: Any) -> Acknowledged:
+    def opened(self: Openings, outcomes: Any, good: Any) -> Acknowledged:
         return next(outcome for outcome in outcomes if outcome.ok).reply  # type: ignore[no-any-return]
 
-    return mock.patch.object(ReplicaSet, "opened", opened)
+    return mock.patch.object(Openings, "opened", opened)
 
 
 async def an_open_that_most_refuse() -> None:
@@ -75,7 +76,7 @@ def blame_for_attributes_does_not_count() -> AbstractContextManager[object]:
             clean -= {child for child in clean if copy.record.blames(child, verdict.contents_of(copy.iatt)[:1])}
         return frozenset(clean)
 
-    return mock.patch.object(reading, "readable", readable)
+    return mock.patch.object(suspects, "readable", readable)
 
 
 async def reading_what_is_split_in_attributes() -> None:

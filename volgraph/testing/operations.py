@@ -1,19 +1,20 @@
 """The changes that a sweep tries: how to prepare for one, make it, and look at what came of it.
 
-Here are those of what a file holds; those of names are in `operations_names`.
+Here are those of what a file holds; the others are in `operations_attributes` and `operations_names`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
 import attrs
 
-from ..graph import ROOT_GFID, Call, Fd, Gfid, Loc, NewAttributes, Translator, XattropKind
-from .invariants import Value
+from ..graph import ROOT_GFID, Call, Fd, Gfid, Loc, ParentDown, Translator, fail
+from .fated import Fate, short
+from .invariants import Quorum, Trial, Value
 
 NAME = b"file"
 PATH = Loc(parent=ROOT_GFID, name=NAME)
@@ -27,11 +28,6 @@ NEW = b"XYZ" * 4
 NEW_OFFSET = 10
 """The write overlaps the end of the file and extends it."""
 WRITTEN = OLD[:NEW_OFFSET] + NEW
-XATTR = "user.note"
-UPPER_KEY = "trusted.upper"
-"""A key that another cluster translator above counts under: to an afr it is like any other."""
-ONE = b"\0\0\0\1\0\0\0\0\0\0\0\0"
-
 Prepare = Callable[[Translator], Coroutine[Any, Any, Fd]]
 Perform = Callable[[Translator, Fd], Coroutine[Any, Any, object]]
 Look = Callable[[Translator], Coroutine[Any, Any, Value]]
@@ -49,6 +45,19 @@ class Operation:
     after: Value
     locks_again: bool = False
     """It takes the same lock twice: an unlock that a child refuses would make it wait for itself."""
+    twice: bool = False
+    """It is two changes one after the other, each with all its phases: so it has the square of their schedules."""
+    dies: bool = False
+    """The client dies right after the answer: what it has put off for a while is never done."""
+    between: tuple[Value, ...] = ()
+    """What else `look` may give where the change has failed halfway."""
+    refusal: int = 0
+    """The errno with which it must end, where it must be refused."""
+    also: tuple[Fate, ...] = ()
+    """What else may become of the change itself, at each child."""
+
+    def trial(self, children: Sequence[str], quorum: Quorum, below: Mapping[str, Collection[int]]) -> Trial:
+        return Trial(children, quorum, self.before, self.after, self.between, self.refusal, below)
 
 
 # --- before --------------------------------------------------------------------------------------------------------
@@ -74,12 +83,6 @@ async def a_file_to_append_to(top: Translator) -> Fd:
     return fd
 
 
-async def a_file_with_a_note(top: Translator) -> Fd:
-    fd = await a_file(top)
-    await top.setxattr(CALL, FILE, {XATTR: b"old"})
-    return fd
-
-
 # --- after ---------------------------------------------------------------------------------------------------------
 
 
@@ -89,22 +92,6 @@ async def contents(top: Translator) -> Value:
     except FileNotFoundError:
         return None
     return bytes((await top.readv(CALL, Fd(found.iatt.gfid), 4096, 0)).data)
-
-
-async def mode(top: Translator) -> Value:
-    return b"%o" % ((await top.lookup(CALL, PATH)).iatt.mode & 0o777)
-
-
-def xattr(name: str) -> Look:
-    async def look(top: Translator) -> Value:
-        try:
-            return bytes((await top.getxattr(CALL, FILE, name)).values[name])
-        except OSError as error:
-            if error.errno == errno.ENODATA:
-                return None
-            raise
-
-    return look
 
 
 # --- changes -------------------------------------------------------------------------------------------------------
@@ -117,7 +104,7 @@ async def write(top: Translator, fd: Fd) -> object:
 
 
 async def write_and_leave(top: Translator, fd: Fd) -> object:
-    """The client dies right after the answer."""
+    """Neither flushed nor closed."""
     return await top.writev(CALL, fd, NEW, NEW_OFFSET)
 
 
@@ -134,21 +121,45 @@ async def write_and_fsync(top: Translator, fd: Fd) -> object:
     return await top.fsync(CALL, fd)
 
 
+async def write_and_stop(top: Translator, fd: Fd) -> object:
+    """The client ends in order: what it has put off is done before."""
+    reply = await top.writev(CALL, fd, NEW, NEW_OFFSET)
+    top.notify(ParentDown(top))
+    return reply
+
+
 async def append(top: Translator, fd: Fd) -> object:
     await top.writev(CALL, fd, NEW, 0)
     return await top.flush(CALL, fd)
+
+
+async def write_all(top: Translator, fd: Fd) -> object:
+    """What a short write has left out is written by another one. EIO: not a byte more is taken."""
+    done = 0
+    while done < len(NEW):
+        count = (await top.writev(CALL, fd, NEW[done:], NEW_OFFSET + done)).count
+        if not count:
+            raise fail(errno.EIO, "nothing was written")
+        done += count
+    return await top.flush(CALL, fd)
+
+
+async def open_and_truncate(top: Translator, fd: Fd) -> object:
+    again = Fd(FILE_GFID, os.O_RDWR | os.O_TRUNC)
+    return await top.open(CALL, FILE, again.flags, again)
+
+
+async def create_and_truncate(top: Translator, fd: Fd) -> object:
+    """The file is there already: it is found, opened, and emptied."""
+    found = Fd(FILE_GFID, os.O_RDWR)
+    requesting = CALL.with_xdata({"gfid-req": OTHER_GFID})
+    return await top.create(requesting, PATH, os.O_RDWR | os.O_TRUNC, 0o644, 0, found)
 
 
 async def write_and_flush_twice(top: Translator, fd: Fd) -> object:
     """The second write finds nothing open: the flush has given lock and marks back."""
     await write(top, fd)
     return await write(top, fd)
-
-
-async def set_mode_twice(top: Translator, fd: Fd) -> object:
-    """The second time it finds what the first has left on record, and sets the same."""
-    await top.setattr(CALL, FILE, NewAttributes(mode=0o600))
-    return await top.setattr(CALL, FILE, NewAttributes(mode=0o600))
 
 
 def once(change: Callable[[Translator, Fd], Awaitable[object]]) -> Perform:
@@ -168,68 +179,45 @@ def by_path(change: Callable[[Translator], Awaitable[object]]) -> Perform:
     return perform
 
 
-def of_contents(name: str, perform: Perform, after: bytes, prepare: Prepare = a_file) -> Operation:
-    return Operation(name, prepare, perform, contents, OLD, after)
+def of_contents(name: str, perform: Perform, after: bytes, prepare: Prepare = a_file, **more: Any) -> Operation:
+    return Operation(name, prepare, perform, contents, OLD, after, **more)
 
 
 WRITEV = of_contents("writev", write, WRITTEN)
-WRITE_AND_LEAVE = of_contents("writev and leave", write_and_leave, WRITTEN)
+WRITE_AND_LEAVE = of_contents("writev and leave", write_and_leave, WRITTEN, dies=True)
+WRITE_AND_REST = of_contents("writev and rest", write_and_leave, WRITTEN)
+WRITE_AND_STOP = of_contents("writev and stop", write_and_stop, WRITTEN)
 WRITE_TWICE = of_contents("writev twice", write_twice, WRITTEN)
-WRITE_AND_FLUSH_TWICE = Operation(
-    "writev and flush twice", a_file, write_and_flush_twice, contents, OLD, WRITTEN, locks_again=True
+WRITE_AND_FLUSH_TWICE = of_contents(
+    "writev and flush twice", write_and_flush_twice, WRITTEN, locks_again=True, twice=True
+)
+WRITE_ALL = of_contents(
+    "writev until all is written",
+    write_all,
+    WRITTEN,
+    between=tuple(OLD[:NEW_OFFSET] + NEW[:count] + OLD[NEW_OFFSET + count :] for count in range(1, len(NEW))),
+    also=(short(1), short(5)),
 )
 APPEND = of_contents("append", append, OLD + NEW, a_file_to_append_to)
+APPEND_ALL = of_contents(
+    "append until all is written",
+    write_all,
+    OLD + NEW,
+    a_file_to_append_to,
+    between=tuple(OLD + NEW[:count] for count in range(1, len(NEW))),
+    also=(short(1), short(5)),
+)
 FSYNC = of_contents("writev and fsync", write_and_fsync, WRITTEN)
 FTRUNCATE = of_contents("ftruncate", once(lambda top, fd: top.ftruncate(CALL, fd, 4)), OLD[:4])
 TRUNCATE = of_contents("truncate", by_path(lambda top: top.truncate(CALL, FILE, 4)), OLD[:4])
 FALLOCATE = of_contents("fallocate", once(lambda top, fd: top.fallocate(CALL, fd, 0, 8, 16)), OLD + bytes(8))
 DISCARD = of_contents("discard", once(lambda top, fd: top.discard(CALL, fd, 4, 4)), OLD[:4] + bytes(4) + OLD[8:])
 ZEROFILL = of_contents("zerofill", once(lambda top, fd: top.zerofill(CALL, fd, 12, 8)), OLD[:12] + bytes(8))
-
-SETATTR = Operation(
-    "setattr", a_file, by_path(lambda top: top.setattr(CALL, FILE, NewAttributes(mode=0o600))), mode, b"644", b"600"
-)
-FSETATTR = Operation(
-    "fsetattr",
-    a_file,
-    lambda top, fd: _awaited(top.fsetattr(CALL, fd, NewAttributes(mode=0o600))),
-    mode,
-    b"644",
-    b"600",
-)
-SETATTR_TWICE = Operation("setattr twice", a_file, set_mode_twice, mode, b"644", b"600", locks_again=True)
-SETXATTR = Operation(
-    "setxattr",
-    a_file_with_a_note,
-    by_path(lambda top: top.setxattr(CALL, FILE, {XATTR: b"new"})),
-    xattr(XATTR),
-    b"old",
-    b"new",
-)
-REMOVEXATTR = Operation(
-    "removexattr",
-    a_file_with_a_note,
-    by_path(lambda top: top.removexattr(CALL, FILE, XATTR)),
-    xattr(XATTR),
-    b"old",
-    None,
-)
-XATTROP = Operation(
-    "xattrop of another's key",
-    a_file,
-    by_path(lambda top: top.xattrop(CALL, FILE, XattropKind.ADD_ARRAY, {UPPER_KEY: ONE})),
-    xattr(UPPER_KEY),
-    None,
-    ONE,
-)
-
-
-async def _awaited(answer: Awaitable[object]) -> object:
-    return await answer
-
+OPEN_TRUNCATING = of_contents("open with O_TRUNC", open_and_truncate, b"")
+CREATE_TRUNCATING = of_contents("create of a file that is there, with O_TRUNC", create_and_truncate, b"", twice=True)
 
 CHANGES_OF_CONTENTS = (
-    *(WRITEV, WRITE_AND_LEAVE, WRITE_TWICE, WRITE_AND_FLUSH_TWICE, APPEND, FSYNC),
-    *(FTRUNCATE, TRUNCATE, FALLOCATE, DISCARD, ZEROFILL),
+    *(WRITEV, WRITE_AND_LEAVE, WRITE_AND_REST, WRITE_AND_STOP, WRITE_TWICE, WRITE_AND_FLUSH_TWICE, WRITE_ALL),
+    *(APPEND, APPEND_ALL, FSYNC),
+    *(FTRUNCATE, TRUNCATE, FALLOCATE, DISCARD, ZEROFILL, OPEN_TRUNCATING, CREATE_TRUNCATING),
 )
-CHANGES_OF_ATTRIBUTES = (SETATTR, SETATTR_TWICE, FSETATTR, SETXATTR, REMOVEXATTR, XATTROP)

@@ -17,15 +17,16 @@ from unittest import mock
 
 import attrs
 
-from ..graph import Acknowledged
+from ..graph import Acknowledged, Gfid
 from ..graph.disk import Disk
 from ..translators.storage.posix import Posix, contents, landfill, opening, sweeping
 from ..translators.storage.posix.entries import PosixEntries
 from ..translators.storage.posix.handles import handle_name
 from ..translators.storage.posix.making import Making
+from ..translators.storage.posix.marks import Marks
 from ..translators.storage.posix.metadata import InodeMetadata
 from ..translators.storage.posix.owner import Owner
-from ..translators.storage.posix.places import Found, Place
+from ..translators.storage.posix.places import Found, Place, Where
 from ..translators.storage.posix.settling import Pending
 from ..translators.storage.posix.sidecar import SidecarMetadata
 from .power_loss import Report, explore, scratch_folder
@@ -178,6 +179,17 @@ def _nothing_is_swept() -> AbstractContextManager[object]:
     return mock.patch.object(sweeping, "_check", return_value=None)
 
 
+def _marks_are_not_listed() -> AbstractContextManager[object]:
+    def unlisted(self: Marks, gfid: Gfid, at: Where, before: Any, values: Any, flags: int = 0) -> None:
+        self.metadata.set_all(gfid, at, values, flags)
+
+    return mock.patch.object(Marks, "count", unlisted)
+
+
+def _lost_entries_stay_lost() -> AbstractContextManager[object]:
+    return mock.patch.object(Marks, "relist", return_value=None)
+
+
 def _rename_is_not_noted() -> AbstractContextManager[object]:
     return mock.patch.object(SidecarMetadata, "before_rename", return_value=None)
 
@@ -231,6 +243,8 @@ MUTANTS = (
         (("remove tree",),),
     ),
     Mutant("orphans", "nothing is swept after a crash", _nothing_is_swept, (("create",), ("unlink",))),
+    Mutant("listed", "the heal index does not list what bears marks", _marks_are_not_listed, (("blame", "stop"),)),
+    Mutant("listed again", "an entry that the heal index lost stays lost", _lost_entries_stay_lost, (("blame",),)),
     Mutant(
         "noted", "the sidecar is told of a rename afterwards", _rename_is_not_noted, (("rename directory",),), "sidecar"
     ),

@@ -23,11 +23,13 @@ class Every:
     """Each sequence of choices once, in the order in which the runs themselves ask for them.
 
     A choice is only made where a run comes to it, so no two runs are the same. `faults_max` bounds the choices other
-    than the first per run. Runs must be functions of their choices.
+    than the first per run. `part` (2, 8) is the third of eight parts: the runs whose first fault is at the choice with
+    the number 2, 10, 18...; and the one without any, which belongs to all. Runs must be functions of their choices.
     """
 
-    def __init__(self, faults_max: int | None = None) -> None:
+    def __init__(self, faults_max: int | None = None, part: tuple[int, int] = (0, 1)) -> None:
         self._faults_max = faults_max
+        self._part, self._parts = part
         self._path: list[tuple[int, int]] = []
         self._at = 0
         self._faults = 0
@@ -47,7 +49,8 @@ class Every:
             self._path.append((chosen + 1, count))
 
     def choose(self, options: Sequence[C]) -> C:
-        allowed = 1 if self._faults == self._faults_max else len(options)
+        elsewhere = not self._faults and self._at % self._parts != self._part
+        allowed = 1 if elsewhere or self._faults == self._faults_max else len(options)
         if self._at == len(self._path):
             self._path.append((0, allowed))
         chosen, count = self._path[self._at]

@@ -17,10 +17,10 @@ from typing import Any
 import anyio
 import attrs
 
-from ..graph import ROOT_GFID, ROOT_LOC, Call, Fd, Gfid, Graph, Loc, Seams, Translator
+from ..graph import ROOT_GFID, ROOT_LOC, Call, Fd, Gfid, Graph, Loc, Seams, Translator, fail
 from ..translators.cluster.afr import Afr
 from .cluster import Cluster
-from .history import KILLED, SECONDS_MAX, Event, History
+from .history import HEALER, KILLED, SECONDS_MAX, Event, History
 from .loop import run
 from .transcript import note
 from .tree import Tree
@@ -102,14 +102,14 @@ async def _client(cluster: Cluster, history: History, name: str, steps: Sequence
 
 async def _heal_and_read(cluster: Cluster, history: History) -> None:
     """Heal from the lowest afr up until nothing is left; then read all there is, from the top."""
-    async with cluster.client("healer") as graph:
+    async with cluster.client(HEALER) as graph:
         await graph.heard_from_all(CONNECT_SECONDS)
         for _ in range(HEAL_ROUNDS_MAX):
             history.heal_left, history.split = await _heal(graph)
             if not history.heal_left and not history.split:
                 break
             await anyio.sleep(HEAL_PAUSE_SECONDS)
-        worker = Worker("healer", graph, history.events)
+        worker = Worker(HEALER, graph, history.events)
         for name in NAMES:
             await worker.make(Step(0.0, Do.LOOKUP, name))
             for block in range(BLOCKS):
@@ -199,9 +199,11 @@ class Worker:
         event.value = f"{self.name}/{self._made}".encode().ljust(BLOCK_BYTES, b".")
         event.tried = True
         try:
-            await self.top.writev(self._call(), fd, event.value, event.block * BLOCK_BYTES, os.O_WRONLY)
+            reply = await self.top.writev(self._call(), fd, event.value, event.block * BLOCK_BYTES, os.O_WRONLY)
         finally:
             self.top.release(fd)
+        if reply.count < BLOCK_BYTES:
+            raise fail(errno.EIO, f"{reply.count} bytes were written")  # as the caller was told
 
     async def _read(self, event: Event) -> None:
         fd = await self._opened(event, os.O_RDONLY)

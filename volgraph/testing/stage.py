@@ -81,13 +81,14 @@ class Person:
     call: Call
 
     async def make(self, name: bytes, data: bytes = b"") -> Fd:
-        """A new file in the root with these contents, closed and opened again."""
+        """A new file in the root with these contents, closed and opened again; of its making nothing is left."""
         fd = Fd(self.afr.seams.new_gfid(), os.O_RDWR)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         await self.afr.create(self.call.with_xdata({"gfid-req": fd.gfid}), self.at(name), flags, 0o644, 0, fd)
         if data:
             await self.write(fd, data)
         await self.afr.flush(self.call, fd)
+        await self.afr.rest()
         return fd
 
     async def open(self, name: bytes, flags: int = os.O_RDWR) -> Fd:

@@ -9,13 +9,10 @@ heal that follows runs on a simulated loop. `sweep_heal` puts the faults into th
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import random
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import attrs
 
@@ -35,7 +32,6 @@ from .fated import (
     short,
 )
 from .invariants import INVARIANTS, Majority, Quorum, Trial, any_child, broken_by, intersecting, quorums
-from .loop import SimLoop
 from .operations import WRITEV, Operation
 from .schedules import Drawn, Every, Given, Runs
 
@@ -76,6 +72,8 @@ class SweepReport:
 
     operation: str
     copies: int
+    drawn: int = 0
+    """How many were drawn at random, of which some may have been the same."""
     schedules: int = 0
     acked: int = 0
     refused: int = 0
@@ -85,27 +83,35 @@ class SweepReport:
     """By invariant, how many schedules broke it."""
     violations: list[Violation] = attrs.field(factory=list)
     seconds: float = 0.0
+    _tried: set[tuple[Fate, ...]] = attrs.field(factory=set, repr=False)
 
     def add(self, trial: Trial, wrongs: Sequence[tuple[str, str]], fates: Sequence[Fate]) -> None:
+        if self.drawn:
+            if tuple(fates) in self._tried:
+                return
+            self._tried.add(tuple(fates))
         self.schedules += 1
         self.acked += trial.acked
         self.refused += not trial.acked
         for invariant in dict.fromkeys(invariant for invariant, _ in wrongs):
             self.broken[invariant] = self.broken.get(invariant, 0) + 1
-        if len(self.violations) < VIOLATIONS_KEPT:
+        if wrongs and len(self.violations) < VIOLATIONS_KEPT:
             seen = tuple(str(moment) for moment in trial.moments)
             self.violations += [Violation(invariant, wrong, tuple(fates), seen) for invariant, wrong in wrongs]
 
+    @property
+    def counts(self) -> str:
+        share = self.refused / max(1, self.schedules)
+        drawn = f" of {self.drawn} drawn" if self.drawn else ""
+        return (
+            f"{self.operation} on {self.copies} copies: {self.schedules} schedules{drawn}, {self.acked} acked, "
+            f"{self.refused} refused ({share:.0%}), {self.ends} different ends"
+        )
+
     def __str__(self) -> str:
         broken = ", ".join(f"{name} {count} times" for name, count in sorted(self.broken.items())) or "nothing"
-        share = self.refused / max(1, self.schedules)
-        text = (
-            f"{self.operation} on {self.copies} copies: {self.schedules} schedules in {self.seconds:.1f} s, "
-            f"{self.acked} acked, {self.refused} refused ({share:.0%}), "
-            f"{self.ends or self.schedules} different ends, broken: {broken}"
-        )
         shown = sorted(self.violations, key=lambda each: each.faults)[:3]
-        return "\n".join([text, *(str(violation) for violation in shown)])
+        return "\n".join([f"{self.counts}, {self.seconds:.1f} s, broken: {broken}", *map(str, shown)])
 
 
 def sweep(
@@ -119,10 +125,12 @@ def sweep(
     drawn: int = 0,
     seed: int = 0,
     given: Sequence[Fate] | None = None,
+    part: tuple[int, int] = (0, 1),
     invariants: Collection[str] = tuple(INVARIANTS),
     stop_at_first: bool = False,
 ) -> SweepReport:
-    """Try all schedules; with `faults_max` those of at most so many faults; with `drawn`, so many of these at random.
+    """Try all schedules; with `faults_max` those of at most so many faults; with `drawn`, so many of these at random;
+    with `part` one part of them all (see `Every`).
 
     `fates` are the possible ones by phase, the harmless one first. `quorum` is the one that the replicator was asked
     for: unless given any child for two copies, else the majority. `given` is one schedule, replayed.
@@ -130,14 +138,16 @@ def sweep(
     quorum = quorum or _usual_quorum(copies)
     if operation.locks_again:
         fates = {**fates, Phase.UNLOCK: _unrefused(fates.get(Phase.UNLOCK, (OK,)))}
-    report = SweepReport(operation.name, copies)
+    if operation.also:
+        fates = {**fates, Phase.OP: (*fates.get(Phase.OP, (OK,)), *operation.also)}
+    report = SweepReport(operation.name, copies, drawn)
     started = time.perf_counter()
-    schedules = _schedules(faults_max, drawn, seed, given)
+    schedules = _schedules(faults_max, drawn, seed, given, part)
     seen: dict[object, Trial] = {}
+    bench = Bench(replicate, operation, copies, quorum)
+    overlapping = quorums(quorum, copies) if intersecting(quorum, copies) else []
     for _ in schedules.runs():
-        bench = Bench(replicate, operation, copies, quorum)
         met: list[Fate] = []
-        overlapping = quorums(quorum, copies) if intersecting(quorum, copies) else []
         bench.change(_deciding(schedules, lambda moment: fates.get(moment.phase, (OK,)), met), overlapping)
         everybody_must_know = bench.trial.acked and bool(overlapping)
         left = (everybody_must_know, bench.trial.left_behind)
@@ -146,7 +156,7 @@ def sweep(
         else:
             bench.read(overlapping if everybody_must_know else [bench.everyone])
             if "I07" in invariants:
-                _on_a_loop(bench.heal(), seed)
+                bench.heal()
             seen[left] = bench.trial
         wrongs = broken_by(bench.trial, invariants)
         if bench.early is not None:
@@ -169,6 +179,7 @@ def sweep_heal(
     drawn: int = 0,
     seed: int = 0,
     given: Sequence[Fate] | None = None,
+    part: tuple[int, int] = (0, 1),
     invariants: Collection[str] = AFTER_HEAL,
     stop_at_first: bool = False,
 ) -> SweepReport:
@@ -178,19 +189,26 @@ def sweep_heal(
     read, and must be healed by the next one.
     """
     quorum = quorum or _usual_quorum(copies)
-    report = SweepReport(f"heal of {operation.name}", copies)
+    report = SweepReport(f"heal of {operation.name}", copies, drawn)
     started = time.perf_counter()
-    schedules = _schedules(faults_max, drawn, seed, given)
+    schedules = _schedules(faults_max, drawn, seed, given, part)
+    bench = Bench(replicate, operation, copies, quorum)
+    seen: dict[object, Trial] = {}
     for _ in schedules.runs():
-        bench = Bench(replicate, operation, copies, quorum)
         met: list[Fate] = []
-        bench.change(partial(_missed_by, bench.names[-1]))
-        _on_a_loop(bench.disturbed_heal(_deciding(schedules, _healing_fates, met)), seed)
-        bench.read([bench.everyone])
-        _on_a_loop(bench.heal(), seed)
+        bench.changed(partial(_missed_by, bench.names[-1]))
+        bench.disturbed_heal(_deciding(schedules, _healing_fates, met))
+        left = bench.trial.left_behind
+        if left in seen:
+            bench.trial.ends_like(seen[left])
+        else:
+            bench.read([bench.everyone])
+            bench.heal()
+            seen[left] = bench.trial
         report.add(bench.trial, broken_by(bench.trial, invariants), met)
         if stop_at_first and report.violations:
             break
+    report.ends = len(seen)
     report.seconds = time.perf_counter() - started
     return report
 
@@ -214,10 +232,12 @@ def _usual_quorum(copies: int) -> Quorum:
     return any_child if copies <= 2 else Majority(copies)
 
 
-def _schedules(faults_max: int | None, drawn: int, seed: int, given: Sequence[Fate] | None) -> Runs:
+def _schedules(
+    faults_max: int | None, drawn: int, seed: int, given: Sequence[Fate] | None, part: tuple[int, int]
+) -> Runs:
     if given is not None:
         return Given(given)
-    return Drawn(seed, drawn, faults_max) if drawn else Every(faults_max)
+    return Drawn(seed, drawn, faults_max) if drawn else Every(faults_max, part)
 
 
 def _deciding(
@@ -233,9 +253,3 @@ def _deciding(
         return met[-1]
 
     return decide
-
-
-def _on_a_loop(work: Coroutine[Any, Any, None], seed: int) -> None:
-    """A loop of its own for each: the same choices then always lead to the same questions."""
-    with asyncio.Runner(loop_factory=lambda: SimLoop(random.Random(seed))) as runner:
-        runner.run(work)

@@ -44,6 +44,12 @@ class Tree:
             elif self.type == AFR:
                 yield below.name
 
+    @property
+    def reads_strictly(self) -> bool:
+        """Has every afr of it strict reads?"""
+        everything = (*self.children, *filter(None, (self.namespace,)))
+        return (self.strict or self.type != AFR) and all(below.reads_strictly for below in everything)
+
     def __str__(self) -> str:
         if self.type == BRICK:
             return self.name
