@@ -88,12 +88,11 @@ TOLD_ONCE = Difference(
     "answered (decision 18). GlusterFS counts each write that does not join another.",
     told_once,
 )
-ANNOUNCED = Difference(
-    "the shortcut needs good copies",
-    "With `optimistic-change-log` on, we go without announcing a change only while every copy is known to be good. So "
-    "the second change of names that a brick refuses has been announced, and that brick keeps the mark, as every "
-    "refusing brick does without the shortcut.",
-    only_ours_dirty,
+NAMES_JOIN = Difference(
+    "names share the mark",
+    "With us the changes of a directory's names share the lock and the mark of those before them. So a brick that "
+    "refuses several is left with one mark, that something was announced; each of them is counted where it was done.",
+    lambda theirs, ours: same_signs(theirs.marks, ours.marks) and without_dirty(theirs) == without_dirty(ours),
 )
 MARKED = Difference(
     "what failed is marked",
@@ -144,7 +143,7 @@ UNSYNCED = Difference(
 DIFFERENCES = (
     RENAMED_ONCE,
     TOLD_ONCE,
-    ANNOUNCED,
+    NAMES_JOIN,
     MARKED,
     FSYNC_ENDS,
     TRUNCATE_JOINS,
@@ -177,7 +176,7 @@ WITHOUT_SHORTCUT: Mapping[str, Mapping[str, Difference]] = {
         "write-and-fsync/f": FSYNC_ENDS,
         "ftruncate/f": TRUNCATE_JOINS,
     },
-    "one_refuses": REFUSED,
+    "one_refuses": {**REFUSED, "create-two": NAMES_JOIN, "create-and-unlink": NAMES_JOIN},
     "both_refuse_differently": RENAMES,
     "brick_killed_in_the_midst": RENAMES,
     "brick_and_client_killed_in_the_midst": RENAMES,
@@ -186,7 +185,7 @@ WITHOUT_SHORTCUT: Mapping[str, Mapping[str, Difference]] = {
 }
 WITH_SHORTCUT: Mapping[str, Mapping[str, Difference]] = {
     "second_copy_away": RENAMES,
-    "one_refuses": {**REFUSED, "create-two": ANNOUNCED, "create-and-unlink": ANNOUNCED},
+    "one_refuses": REFUSED,
     "both_refuse_differently": {ALL: MARKED},
     "two_of_three_refuse": {ALL: MARKED},
 }
