@@ -36,6 +36,8 @@ ROWS = {"create": "create + 4 KiB write + close", "rename": "rename", "unlink": 
 MEMORY = "/dev/shm"
 
 Turn = Callable[[int], Awaitable[dict[str, tuple[float, float]]]]
+Clocks = tuple[Callable[[], float], Callable[[], float]]
+WALL_AND_CPU: Clocks = (time.perf_counter, time.process_time)
 
 
 @attrs.define
@@ -91,7 +93,7 @@ def in_memory() -> str | None:
         return MEMORY if trusted_allowed(Disk(), os.fsencode(probe)) else None
 
 
-def by_fops(stack: Stack) -> Turn:
+def by_fops(stack: Stack, clocks: Clocks = WALL_AND_CPU) -> Turn:
     top, call = stack.top, stack.call
 
     async def make(number: int) -> None:
@@ -107,7 +109,7 @@ def by_fops(stack: Stack) -> Turn:
     async def unlink(number: int) -> None:
         await top.unlink(call, Loc(parent=ROOT_GFID, name=b"moved-%d" % number))
 
-    return turn_of(make, rename, unlink)
+    return turn_of(make, rename, unlink, clocks=clocks)
 
 
 def by_paths(vol: volgraph.Volume) -> Turn:
@@ -122,18 +124,20 @@ def by_paths(vol: volgraph.Volume) -> Turn:
     )
 
 
-def turn_of(*calls: Callable[[int], Awaitable[object]]) -> Turn:
+def turn_of(*calls: Callable[[int], Awaitable[object]], clocks: Clocks = WALL_AND_CPU) -> Turn:
     async def turn(files: int) -> dict[str, tuple[float, float]]:
-        return {key: await each(call, files) for key, call in zip(ROWS, calls, strict=True)}
+        return {key: await each(call, files, clocks) for key, call in zip(ROWS, calls, strict=True)}
 
     return turn
 
 
-async def each(call: Callable[[int], Awaitable[object]], count: int) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
+async def each(
+    call: Callable[[int], Awaitable[object]], count: int, clocks: Clocks = WALL_AND_CPU
+) -> tuple[float, float]:
+    first, second = (clock() for clock in clocks)
     for number in range(count):
         await call(number)
-    return (time.perf_counter() - wall) / count, (time.process_time() - cpu) / count
+    return (clocks[0]() - first) / count, (clocks[1]() - second) / count
 
 
 def by_gfapi(folder: Path, directory: Path) -> Turn:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 
-from volgraph.graph import ROOT_GFID, Call, Fd, Graph, Loc, Translator
+from volgraph.graph import ROOT_GFID, Call, Fd, Graph, Loc, Seams, Translator
 
 BLOCK = bytes(range(256)) * 16
 """The 4 KiB that are read and written."""
@@ -59,9 +59,9 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(top: Translator) -> AsyncIterator[Stack]:
+async def running(top: Translator, seams: Seams | None = None) -> AsyncIterator[Stack]:
     """The graph below `top`, started, its file open."""
-    async with Graph(top) as graph:
+    async with Graph(top, seams or Seams()) as graph:
         if not await graph.up(START_SECONDS):
             raise OSError(errno.ENOTCONN, f"{top.name} is not up: {top.down_reason}")
         stack = Stack(top, graph)

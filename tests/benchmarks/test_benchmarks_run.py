@@ -67,7 +67,7 @@ MIRRORED = [
         "unlink",
         "1 MiB in sequence",
     )
-] + [f"{what}, optimistic-change-log on" for what in ("create + 4 KiB write + close", "rename", "unlink")]
+] + [f"{what}, system calls alone" for what in ("create + 4 KiB write + close", "rename", "unlink")]
 SHAPES = [
     f"{fop}, {shape}"
     for fop in ("4 KiB eager write", "4 KiB read", "create + close")
