@@ -13,7 +13,7 @@ import pytest
 
 from tests.translators.cluster import bench as benches
 from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, locks_left
-from volgraph.graph import ROOT_GFID, Fd, Graph, Loc, fail
+from volgraph.graph import ROOT_GFID, Fd, Gfid, Graph, Loc, fail
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.storage.memory import Memory
 
@@ -258,6 +258,27 @@ async def test_a_copy_that_missed_a_name_is_not_read() -> None:
         await bench.mkdir("b")
 
         assert await bench.names() == ["a", "b"]
+
+
+async def test_what_is_known_of_a_new_object_is_as_old_as_the_answers() -> None:
+    """A child that went and came back while another's miss was put on record may have lost it."""
+    async with mirror(3, quorum_type="none") as bench:
+        await bench.mkdir("before")
+        bench.switches[2].refuse = lambda name, args: fail(errno.EIO) if name == "mkdir" else None
+        gate = Gate(bench.switches[0], "xattrop")
+        made: list[Gfid] = []
+
+        async def make() -> None:
+            made.append(await bench.mkdir("d"))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(make)
+            await gate.arrival()
+            bench.switches[1].turn(False)
+            bench.switches[1].turn(True)
+            gate.open()
+
+        assert afr_of(bench).known_readable(made[0]) == frozenset()
 
 
 async def test_a_child_that_goes_ends_it_and_the_next_name_is_missed_by_it() -> None:

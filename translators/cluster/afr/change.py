@@ -33,6 +33,8 @@ class Change(Generic[R]):
     wind: Wind
     makes_object: bool = False
 
+    generation: int = attrs.field(init=False)
+    """Of the afr, when the fop was wound."""
     done_on: frozenset[int] = attrs.field(init=False, default=frozenset())
     blame: frozenset[int] = attrs.field(init=False, default=frozenset())
     error: OSError | None = attrs.field(init=False, default=None)
@@ -67,6 +69,7 @@ class Change(Generic[R]):
         """Wind the fop to all that take part still. Is it done by now, on every copy and alike? Leaves may answer at
         once; then there is nothing to wait for, to judge, or to put on record. Otherwise it goes on with `judged`."""
         transaction = self.transaction
+        self.generation = transaction.afr.generation
         live, every = transaction.live, transaction.afr.children
         nodes = every if len(live) == len(every) else [every[child] for child in sorted(live)]
         answers = self._answers = self.wind(nodes, transaction.owned(self.call))

@@ -84,7 +84,7 @@ class NameChanges:
         afr = self._afr
         state = afr.inodes[done.reply.iatt.gfid]
         if done.made_anew and state.changed_at <= done.transaction.began:
-            state.generation, state.readable = afr.generation, done.done_on
+            state.generation, state.readable = done.generation, done.done_on
         else:
             if state.generation == UNKNOWN and not state.readable:
                 state.readable = done.done_on  # until the copies are asked; should it lose its name first, for good
