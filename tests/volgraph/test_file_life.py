@@ -153,6 +153,8 @@ async def cancel_at_every_turn(use: Callable[[int], Awaitable[object]], vol: Vol
 async def quiet(vol: Volume, nodes: list[Memory]) -> None:
     """Until what goes on after a cancellation is over: nothing is open, nothing is locked, nobody waits."""
     with anyio.fail_after(10):
+        for afr in reversed(vol.graph.find(Afr)):  # those above keep something on those below, for changes to come
+            await afr.rest()
         while any(_kept(node) for node in nodes):
             await anyio.lowlevel.checkpoint()
 

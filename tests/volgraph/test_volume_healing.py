@@ -20,12 +20,20 @@ P = ParamSpec("P")
 
 @attrs.define(eq=False)
 class Switch(Translator):
-    """Cuts its child off, and puts it back."""
+    """Cuts its child off, and puts it back. As with a connection, what was locked over it is given back."""
 
     off: bool = attrs.field(default=False, init=False)
+    _clients: set[str] = attrs.field(factory=set, init=False)
+
+    async def rested(self) -> None:
+        """When nothing is kept for changes to come: what goes now leaves no mark of a change that may be under way."""
+        for afr in reversed(self.graph.find(Afr)):
+            await afr.rest()
 
     def turn(self, off: bool) -> None:
         self.off = off
+        for client in sorted(self._clients) if off else ():
+            self.child.disconnect(client)
         self.rise(ChildDown(self, "switched off") if off else ChildUp(self))
 
     def relay(
@@ -33,6 +41,8 @@ class Switch(Translator):
     ) -> Awaitable[R]:
         if self.off:
             raise fail(errno.ENOTCONN, self.name)
+        call: Any = args[0]
+        self._clients.add(call.client)
         return super().relay(fop, *args, **kwargs)
 
 
@@ -48,6 +58,7 @@ async def change_without(vol: Volume, switch: Switch) -> None:
     """Write, make and remove names while one brick is away."""
     await vol.makedirs("/d/gone")
     await vol.write_bytes("/d/kept", b"old")
+    await switch.rested()
     switch.turn(off=True)
     await vol.write_bytes("/d/kept", b"new")
     await vol.write_bytes("/d/more", b"more")
@@ -80,6 +91,7 @@ async def test_healing_one_path_leaves_the_others_pending(anyio_backend: str) ->
     async with volgraph.open(mirror("m", a, b)) as vol:
         for path in ("/one", "/two"):
             await vol.write_bytes(path, b"old")
+        await b.rested()
         b.turn(off=True)
         for path in ("/one", "/two"):
             await vol.write_bytes(path, b"new")
