@@ -88,12 +88,6 @@ TOLD_ONCE = Difference(
     "answered (decision 18). GlusterFS counts each write that does not join another.",
     told_once,
 )
-NAMES_JOIN = Difference(
-    "names share the mark",
-    "With us the changes of a directory's names share the lock and the mark of those before them. So a brick that "
-    "refuses several is left with one mark, that something was announced; each of them is counted where it was done.",
-    lambda theirs, ours: same_signs(theirs.marks, ours.marks) and without_dirty(theirs) == without_dirty(ours),
-)
 MARKED = Difference(
     "what failed is marked",
     "With `optimistic-change-log` on, a change that failed below its quorum leaves on every copy that took part the "
@@ -143,7 +137,6 @@ UNSYNCED = Difference(
 DIFFERENCES = (
     RENAMED_ONCE,
     TOLD_ONCE,
-    NAMES_JOIN,
     MARKED,
     FSYNC_ENDS,
     TRUNCATE_JOINS,
@@ -176,7 +169,7 @@ WITHOUT_SHORTCUT: Mapping[str, Mapping[str, Difference]] = {
         "write-and-fsync/f": FSYNC_ENDS,
         "ftruncate/f": TRUNCATE_JOINS,
     },
-    "one_refuses": {**REFUSED, "create-two": NAMES_JOIN, "create-and-unlink": NAMES_JOIN},
+    "one_refuses": REFUSED,
     "both_refuse_differently": RENAMES,
     "brick_killed_in_the_midst": RENAMES,
     "brick_and_client_killed_in_the_midst": RENAMES,

@@ -277,8 +277,6 @@ WHILE_OPEN: dict[str, Callable[[int], list[Step]]] = {
 
 def open_and_write(play: Play) -> list[str]:
     play.options["post-op-delay-secs"] = WHILE_OPEN_SECONDS
-    if play.kind == "ours":
-        play.options["eager-entry-lock"] = "off"  # no directory is kept for so long; GlusterFS keeps none
     play.client()
     play.do("", ("mkdir", ""))
     for name in WHILE_OPEN:

@@ -135,12 +135,6 @@ async def told(volume: volgraph.Volume, number: int, state: State) -> None:
             await volume.graph.next_change()
 
 
-async def rested(volume: volgraph.Volume) -> None:
-    """When no directory is kept, and marked, for changes to come."""
-    for afr in volume.graph.find(Afr):
-        await afr.rest()
-
-
 async def heal(volume: volgraph.Volume) -> None:
     report = await volume.heal()
     assert (report.pending, report.split_brain, report.failed) == ([], [], [])
@@ -160,7 +154,6 @@ def mount_of(gluster: Gluster, pair: Pair) -> Mount:
 async def test_we_write_and_we_heal(pair: Pair, lost: int) -> None:
     async with volgraph.open(our_afr(pair.remotes)) as volume:
         await pair.fill(volume)
-        await rested(volume)
         assert pair.wrong() == []
         pair.bricks[lost].kill()
         await told(volume, lost, State.DOWN)
@@ -175,7 +168,6 @@ async def test_we_write_and_we_heal(pair: Pair, lost: int) -> None:
 async def test_we_write_and_the_real_daemon_heals(gluster: Gluster, pair: Pair, lost: int) -> None:
     async with volgraph.open(our_afr(pair.remotes)) as volume:
         await pair.fill(volume)
-        await rested(volume)
         pair.bricks[lost].kill()
         await told(volume, lost, State.DOWN)
         await pair.change(volume)

@@ -193,7 +193,7 @@ def entry_locks_have_no_order() -> AbstractContextManager[object]:
 
 
 async def two_renames_that_meet() -> None:
-    async with stage(2, clients=2, quorum_type="none", eager_entry_lock=False) as (one, two):
+    async with stage(2, clients=2, quorum_type="none", eager_entry_lock="off") as (one, two):
         await one.make(b"a")
         await one.make(b"b")
         for person in (one, two):

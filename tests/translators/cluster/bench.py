@@ -222,7 +222,7 @@ class Bench:
         ]
 
 
-QUIET: dict[str, Any] = {"self_heal_daemon": False, "eager_entry_lock": False}
+QUIET: dict[str, Any] = {"self_heal_daemon": False, "eager_entry_lock": "off"}
 """What benches have unless they ask for more: nothing happens after an answer, except to open files."""
 
 

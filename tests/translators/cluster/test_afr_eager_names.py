@@ -24,14 +24,15 @@ pytestmark = pytest.mark.anyio
 
 FOR_EVER = 3600
 DIRTY = {"trusted.afr.dirty": (0, 0, 1)}
+EAGER: dict[str, Any] = {"eager_entry_lock": "on", "post_op_delay": FOR_EVER}
 
 
 def mirror(count: int = 2, **options: Any) -> Any:
-    return benches.mirror(count, **({"eager_entry_lock": True, "post_op_delay": FOR_EVER} | options))
+    return benches.mirror(count, **(EAGER | options))
 
 
 def clients(**options: Any) -> Any:
-    return benches.clients(**({"eager_entry_lock": True, "post_op_delay": FOR_EVER} | options))
+    return benches.clients(**(EAGER | options))
 
 
 @asynccontextmanager
@@ -80,6 +81,35 @@ async def test_the_second_name_costs_one_round() -> None:
 
         assert asked_since(bench, began) == [["mkdir", "create", "unlink"]] * 2
         assert bench.marks() == [DIRTY, DIRTY]
+
+
+class Far(Switch):
+    """A child in another process."""
+
+    remote = True
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("auto", False), ("on", True), ("off", False)])
+async def test_a_directory_that_is_also_on_a_served_brick_is_kept_only_where_that_is_asked_for(
+    asked: str, kept: bool
+) -> None:
+    bricks = [Memory("m0"), Memory("m1")]
+    switches = [Switch("b0", (bricks[0],)), Far("b1", (bricks[1],))]
+    top = Afr("top", switches, eager_entry_lock=asked, post_op_delay=FOR_EVER, quorum_type="none")
+    async with Graph(top) as graph:
+        bench = Bench(graph, top, switches, bricks)
+        await bench.mkdir("a")
+
+        assert bench.marks() == ([DIRTY, DIRTY] if kept else [{}, {}])
+        assert locks_left(bench) == (2 if kept else 0)
+
+
+async def test_a_directory_in_one_process_is_kept() -> None:
+    async with mirror(eager_entry_lock="auto") as bench:
+        await bench.mkdir("a")
+
+        assert bench.marks() == [DIRTY, DIRTY]
+        assert locks_left(bench) == 2
 
 
 async def test_names_in_two_directories_do_not_wait_for_each_other() -> None:

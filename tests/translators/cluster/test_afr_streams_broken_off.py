@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 FOR_EVER = 3600
+EAGER: dict[str, Any] = {"eager_entry_lock": "on", "post_op_delay": FOR_EVER}
 
 
 def mirror(count: int = 2, **options: Any) -> Any:
-    return benches.mirror(count, **({"eager_entry_lock": True, "post_op_delay": FOR_EVER} | options))
+    return benches.mirror(count, **(EAGER | options))
 
 
 @asynccontextmanager
@@ -62,8 +63,8 @@ async def test_a_child_with_a_bug_while_a_directory_is_opened_for_changes_leaves
         assert locks_left(bench) == 0
 
 
-@pytest.mark.parametrize("eager", [True, False])
-async def test_who_looks_before_a_missed_name_is_on_record_does_not_take_the_copy_for_good(eager: bool) -> None:
+@pytest.mark.parametrize("eager", ["on", "off"])
+async def test_who_looks_before_a_missed_name_is_on_record_does_not_take_the_copy_for_good(eager: str) -> None:
     async with mirror(optimistic_change_log=True, eager_entry_lock=eager) as bench:
         await bench.mkdir("a")
         bench.switches[1].refuse = lambda name, args: fail(errno.EIO) if name == "mkdir" else None
@@ -235,7 +236,7 @@ async def test_another_client_gets_its_turn_though_no_brick_tells_that_it_waits(
     contents: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "ROUNDS_MAX", 2)
-    async with benches.clients(eager_entry_lock=True, post_op_delay=0.03) as (one, two):
+    async with benches.clients(eager_entry_lock="on", post_op_delay=0.03) as (one, two):
         untold(one)
         fd, served = await one.create("f"), anyio.Event()
         there = await two.open("f")

@@ -8,11 +8,12 @@ names that it touches, and announces itself, for a while; so does always what co
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
-from ....graph import Call, Gfid, Iatt, Loc, Made, Translator
+from ....graph import Call, Gfid, Iatt, Loc, Made, Translator, children_first
 from .change import Change, Wind, winding
 from .changelog import Kind
 from .locks import EntryLock
@@ -111,8 +112,15 @@ class NameChanges:
 
     # --- in a stream -------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _eager(self) -> bool:
+        """By default only in one process. A brick that goes keeps the mark of a directory that stayed locked, and to a
+        healer of GlusterFS, which can reach any brick that is served, that is a reason to merge (afr.md 10.8)."""
+        asked = self._afr.eager_entry_lock
+        return asked == "on" or (asked == "auto" and not any(node.remote for node in children_first(self._afr)))
+
     def _may_stay_open(self, directory: Gfid) -> bool:
-        return self._afr.eager_entry_lock and not self._streams.shared(directory)
+        return self._eager and not self._streams.shared(directory)
 
     async def _in_stream(
         self, call: Call, directory: Loc, names: SomeNames, wind: Wind, makes_object: bool

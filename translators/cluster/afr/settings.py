@@ -37,11 +37,12 @@ class AfrSettings(Translator):
     eager_lock: bool = option(
         kinds.boolean, default=True, help="keep a file's lock for the next write, which then costs one round"
     )
-    eager_entry_lock: bool = option(
-        kinds.boolean,
-        default=True,
+    eager_entry_lock: str = option(
+        kinds.one_of("auto", "on", "off"),
+        default="auto",
         help="keep a directory's lock for the next change of its names, which then costs one round; where other clients"
-        " change it, too, single names are locked for a while",
+        " change it, too, single names are locked for a while. auto: where all children are in this process. A healer"
+        " of GlusterFS can reach any others, and brings removed names back where a brick went within that time",
     )
     post_op_delay: float = option(
         kinds.duration(low=0),
