@@ -16,7 +16,8 @@ from ..translators.cluster.afr.application_locks import ApplicationLocks
 from ..translators.cluster.afr.changing_names import SomeNames
 from ..translators.cluster.afr.locks import EntryLock
 from ..translators.cluster.afr.replica_set import ReplicaSet
-from ..translators.cluster.afr.streams import Stream, Streams
+from ..translators.cluster.afr.stream import Stream
+from ..translators.cluster.afr.streams import Streams
 from ..translators.cluster.afr.transaction import Transaction, nothing
 from ..translators.protocol.opened import OpenFds
 from ..translators.storage.memory import Memory, MemoryStore

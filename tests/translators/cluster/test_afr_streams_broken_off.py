@@ -4,8 +4,10 @@ who want the lock, leave nothing behind; and what a copy missed is known."""
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import anyio
 import anyio.abc
@@ -14,8 +16,9 @@ import pytest
 
 from tests.translators.cluster import bench as benches
 from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, locks_left
-from volgraph.graph import ROOT_GFID, Graph, ParentDown, fail
+from volgraph.graph import ROOT_GFID, Graph, Loc, ParentDown, fail, tasks
 from volgraph.translators.cluster.afr import Afr, streams
+from volgraph.translators.cluster.afr import change as change_module
 from volgraph.translators.storage.memory import Memory
 
 if TYPE_CHECKING:
@@ -172,6 +175,78 @@ async def test_what_is_finished_after_the_end_was_told_leaves_nothing_open() -> 
 
         assert locks_left(bench) == 0
         assert bench.marks() == [{}, {}]
+
+
+@pytest.mark.parametrize("waiting", ["write", "flush", "truncate"])
+async def test_who_waits_for_what_the_end_of_the_graph_breaks_off_is_told_so(
+    waiting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child never answers what a caller that was cancelled has asked; others stand in line behind it."""
+    monkeypatch.setattr(tasks, "DRAIN_SECONDS", 0.05)
+    refused: list[int | None] = []
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group, mirror() as bench:
+            fd = await bench.create("f")
+            gate = Gate(bench.switches[1], "writev")
+            async with anyio.create_task_group() as cancelled:
+                cancelled.start_soon(awaiting, bench.top.writev, bench.call, fd, b"text", 0)
+                await gate.arrival()
+                cancelled.cancel_scope.cancel()
+            call = bench.call
+            fops: dict[str, Any] = {
+                "write": lambda: bench.top.writev(call, fd, b"TEXT", 0),
+                "flush": lambda: bench.top.flush(call, fd),
+                "truncate": lambda: bench.top.truncate(call, Loc(fd.gfid), 0),
+            }
+
+            async def wait() -> None:
+                try:
+                    await fops[waiting]()
+                except OSError as error:
+                    refused.append(error.errno)
+
+            group.start_soon(wait)
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+
+    assert refused == [errno.ENOTCONN] * 2
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize("change", ["write", "append", "mkdir"])
+async def test_a_bug_of_our_own_leaves_no_lock_and_keeps_the_mark(
+    change: str, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with mirror() as bench:
+        fd = await bench.create("f")
+        await bench.top.writev(bench.call, fd, b"text", 0)
+        appending, directory, call = await bench.open("f", os.O_RDWR | os.O_APPEND), await bench.loc("a"), bench.call
+        fops: dict[str, Any] = {
+            "write": lambda: bench.top.writev(call, fd, b"TEXT", 0),
+            "append": lambda: bench.top.writev(call, appending, b"more", 0),
+            "mkdir": lambda: bench.top.mkdir(bench.requesting(), directory, 0o755, 0),
+        }
+        gate = Gate(bench.switches[1], "writev", "mkdir")
+
+        async def make() -> None:
+            with pytest.raises(ZeroDivisionError, match="the bug"):
+                await fops[change]()
+
+        with monkeypatch.context() as patch, anyio.fail_after(5):
+            patch.setattr(change_module, "unanimous", mock.Mock(side_effect=ZeroDivisionError("the bug")))
+            if not late:
+                gate.open()
+            async with anyio.create_task_group() as group:
+                group.start_soon(make)
+                if late:
+                    await gate.arrival()
+                    gate.open()
+            await afr_of(bench).rest()
+
+        assert locks_left(bench) == 0
+        assert any(bench.marks())
+        assert (await afr_of(bench).heal()).clean
+        assert bench.images_equal()
 
 
 # --- others who want the lock, where the children do not tell --------------------------------------------------------

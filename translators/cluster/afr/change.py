@@ -31,13 +31,14 @@ class Change(Generic[R]):
     transaction: Transaction
     call: Call
     wind: Wind
-    makes_object: bool = False
+    makes_object: bool
 
     generation: int = attrs.field(init=False)
     """Of the afr, when the fop was wound."""
     done_on: frozenset[int] = attrs.field(init=False, default=frozenset())
     blame: frozenset[int] = attrs.field(init=False, default=frozenset())
     error: OSError | None = attrs.field(init=False, default=None)
+    over: bool = attrs.field(init=False, default=False)
     _answers: Answers[R] = attrs.field(init=False)
     _outcomes: Sequence[Outcome[R]] | dict[int, Outcome[R]] = attrs.field(init=False, default=())
     """By child; a list where every child has answered."""
@@ -63,9 +64,9 @@ class Change(Generic[R]):
 
     def operate(self, then: Then) -> Phase | None:
         """The fop, on all that take part still."""
-        return then() if self.at_once() else self.judged(then)
+        return then() if self.done_at_once() else self.judged(then)
 
-    def at_once(self) -> bool:
+    def done_at_once(self) -> bool:
         """Wind the fop to all that take part still. Is it done by now, on every copy and alike? Leaves may answer at
         once; then there is nothing to wait for, to judge, or to put on record. Otherwise it goes on with `judged`."""
         transaction = self.transaction
@@ -81,6 +82,12 @@ class Change(Generic[R]):
             index = self.transaction.afr.index
             return self._judge({index[outcome.child]: outcome for outcome in answers.outcomes}, then)
         return Phase("op", lambda: answers, lambda outcomes: self._heard(outcomes, then))
+
+    def conclude(self) -> None:
+        """Of one that shares a transaction with others: its last phase is done."""
+        if self.error is None and not self.blame <= self.transaction.on_record:
+            self.error = self.transaction.error
+        self.over = True
 
     def _heard(self, outcomes: Outcomes, then: Then) -> Phase | None:
         return then() if self._done_everywhere([*outcomes.values()]) else self._judge(outcomes, then)

@@ -17,9 +17,8 @@ from ....graph import Call, Gfid, Iatt, Loc, Made, Translator, children_first
 from .change import Change, Wind, winding
 from .changelog import Kind
 from .locks import EntryLock
-from .phases import Phase
 from .reading import UNKNOWN, lookup, readable_for
-from .streams import Claim, Stream
+from .stream import Claim, Stream
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -125,31 +124,13 @@ class NameChanges:
     async def _in_stream(
         self, call: Call, directory: Loc, names: SomeNames, wind: Wind, makes_object: bool
     ) -> Change[Any]:
-        """The change is a user of the stream until its last phase is done, though its caller be cancelled before."""
+        def begin() -> Stream:
+            return Stream(Transaction(self._afr, Kind.ENTRY, [EntryLock(directory, None)], [directory]))
+
         streams = self._streams
-        stream = streams.joined(directory.gfid) or await streams.join(call, directory, lambda: self._begin(directory))
-        if not stream.enter_at_once(names):
-            await streams.enter(stream, names)
-        streams.require_quorum(stream, names)
+        stream = streams.entered(directory.gfid, names) or await streams.enter(call, directory, names, begin)
         change: Change[Any] = Change(stream.transaction, call, wind, makes_object)
-        if change.at_once():
-            streams.leave(stream, names)
-            return change
-        await self._afr.steps(stream.transaction).run(self._judged(stream, names, change))
+        await streams.make(stream, names, change)
         if change.error is not None:
             raise change.error
         return change
-
-    def _begin(self, directory: Loc) -> Stream:
-        transaction = Transaction(self._afr, Kind.ENTRY, [EntryLock(directory, None)], [directory])
-        return Stream(transaction, alone=False, closing=False)
-
-    def _judged(self, stream: Stream, names: SomeNames, change: Change[Any]) -> Phase | None:
-        transaction = stream.transaction
-
-        def finished() -> None:
-            if change.error is None and change.blame - transaction.on_record:
-                change.error = transaction.error
-            self._streams.leave(stream, names)
-
-        return change.judged(lambda: transaction.tell(change.blame, finished))

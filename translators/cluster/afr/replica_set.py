@@ -121,6 +121,9 @@ class ReplicaSet(AfrSettings):
         self._owner_salt = self.seams.random.getrandbits(32).to_bytes(4, "big")
         self.choice.know_client(self._owner_salt[0])
 
+    async def stop(self) -> None:
+        self.streams.stop()
+
     # --- children that come and go -----------------------------------------------------------------------------------
 
     def notify(self, event: Event) -> None:

@@ -9,18 +9,18 @@ wants the lock, and when a child comes or goes; and now and then though it is in
 from __future__ import annotations
 
 import errno
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-import attrs
-
-from ....graph import Call, Coming, Fd, Gfid, Loc, fail
+from ....graph import Call, Fd, Gfid, Loc, fail
 from . import reading
+from .change import Change
 from .changelog import Counters, one_change
-from .transaction import Transaction
+from .phases import Phase
+from .stream import Claim, Stream
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -32,79 +32,6 @@ ROUNDS_MAX = 60
 wait: they get their turn all the same."""
 SHARED_SECONDS = 5.0
 """How long a directory that others want to change, too, is locked by single names."""
-
-
-class Claim(Protocol):
-    """What a change touches. Changes whose claims overlap are made one by one."""
-
-    def overlaps(self, other: Claim, /) -> bool: ...
-
-
-@attrs.define(eq=False, repr=False)
-class Stream:
-    """The open transaction of one object. Changes that overlap are made one by one, in the same order on all copies."""
-
-    transaction: Transaction
-    alone: bool
-    """It serves one change, whose caller waits for its end."""
-    closing: bool
-    """No further change may join."""
-    opened_at: int = 0
-    """As the afr counts moments; 0 until the pre-op is done."""
-    size: int | None = None
-    """Of a file, where it is known: that is where appended bytes go."""
-    opened: Coming[None] = attrs.field(init=False, factory=Coming)
-    """Settled when changes may join, or never will."""
-    over: Coming[None] = attrs.field(init=False, factory=Coming)
-    users: int = attrs.field(init=False, default=0)
-    used: bool = attrs.field(init=False, default=False)
-    """Since the sweep last looked."""
-    rounds: int = attrs.field(init=False, default=0)
-    """How often the sweep has found it in use."""
-    _busy: list[Claim] = attrs.field(init=False, factory=list)
-    _waiting: deque[tuple[Claim, Coming[None]]] = attrs.field(init=False, factory=deque)
-
-    @property
-    def gfid(self) -> Gfid:
-        return self.transaction.marked[0].gfid
-
-    def enter_at_once(self, claim: Claim) -> bool:
-        """Begin to touch this, if nothing that came earlier touches it."""
-        if (self._busy or self._waiting) and self._in_the_way(claim):
-            return False
-        self._busy.append(claim)
-        return True
-
-    async def enter(self, claim: Claim) -> None:
-        """The same, however long that takes."""
-        place = (claim, Coming[None]())
-        self._waiting.append(place)
-        try:
-            await place[1]
-        except BaseException:  # cancelled: its place, or its turn, is the next one's
-            if place in self._waiting:
-                self._waiting.remove(place)
-                self._let_in()
-            else:
-                self.leave(claim)
-            raise
-
-    def leave(self, claim: Claim) -> None:
-        self._busy.remove(claim)
-        if self._waiting:
-            self._let_in()
-
-    def _in_the_way(self, claim: Claim) -> bool:
-        return any(map(claim.overlaps, self._busy)) or any(claim.overlaps(other) for other, _ in self._waiting)
-
-    def _let_in(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for claim, turn in waiting:
-            if self._in_the_way(claim):
-                self._waiting.append((claim, turn))
-            else:
-                self._busy.append(claim)
-                turn.resolve(None)
 
 
 class Streams:
@@ -128,35 +55,87 @@ class Streams:
     def _now(self) -> Callable[[], float]:
         return self._afr.seams.clock.monotonic
 
-    # --- joining and leaving -----------------------------------------------------------------------------------------
+    # --- one change: it joins the stream, waits for its turn, is made, and leaves ------------------------------------
 
-    def joined(self, gfid: Gfid) -> Stream | None:
-        """The object's stream, if it is open for changes; the caller is one of its users."""
+    def entered(self, gfid: Gfid, claim: Claim) -> Stream | None:
+        """The object's stream, if it is open for changes and nothing that came earlier touches the same. The change is
+        one of its users, and it is its turn."""
         stream = self._streams.get(gfid)
-        if stream is None or stream.closing or not stream.opened_at:
+        if stream is None or stream.closing or not stream.opened_at or not stream.enter_at_once(claim):
             return None
         stream.users += 1
         stream.used = True
         return stream
 
-    async def join(self, call: Call, target: Loc | Fd, begin: Callable[[], Stream]) -> Stream:
-        """The object's stream, the one that `begin` makes if there is none; the caller is one of its users."""
+    async def enter(self, call: Call, target: Loc | Fd, claim: Claim, begin: Callable[[], Stream]) -> Stream:
+        """The same, however long that takes; if there is no stream, of the one that `begin` makes. Whoever gives up
+        waiting is no user any more."""
+        stream = await self._join(call, target, begin)
+        try:
+            await stream.enter(claim)
+        except BaseException:
+            self._left(stream)
+            raise
+        return stream
+
+    async def make(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool = False) -> None:
+        """Make a change whose turn it is. It stays a user of the stream until its last phase is done, though its caller
+        be cancelled long before. `closes`: nothing is left open after it.
+
+        ENOTCONN: children have failed since the stream was opened. What else it came to, the change says.
+        """
+        transaction = stream.transaction
+        if not self._afr.quorum.met(transaction.live):
+            self.leave(stream, claim, closes)
+            raise fail(errno.ENOTCONN, f"{self._afr.name}: too few children are left")
+        try:
+            if change.done_at_once():
+                change.conclude()
+                self.leave(stream, claim, closes)
+            else:
+                await self._afr.steps(transaction).run(self._judged(stream, claim, change, closes))
+        except Exception:
+            if not change.over:  # a bug of our own: nobody knows what has happened
+                transaction.in_the_dark()
+                self.leave(stream, claim, closes)
+            raise
+        if closes or stream.single:
+            await stream.over
+
+    def _judged(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool) -> Phase | None:
+        """What is left to do of it. Then it is over, and whoever missed it is on record."""
+
+        def concluded() -> None:
+            change.conclude()
+            self.leave(stream, claim, closes)
+
+        return change.judged(lambda: stream.transaction.tell(change.blame, concluded))
+
+    def leave(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
+        """Its turn is over, and the caller is no user any more."""
+        stream.leave(claim)
+        self._left(stream, closes)
+
+    async def _join(self, call: Call, target: Loc | Fd, begin: Callable[[], Stream]) -> Stream:
         while True:
             stream = self._streams.get(target.gfid)
             if stream is None:
                 await reading.readable_for(self._afr, call, target)
                 if target.gfid not in self._streams:
                     return await self._open(begin())
-                continue
-            joined = self.joined(target.gfid)
-            if joined is not None:
-                return joined
-            await (stream.over if stream.closing else stream.opened)
+            elif stream.closing:
+                await stream.over
+            elif not stream.opened_at:
+                await stream.opened
+            else:
+                stream.users += 1
+                stream.used = True
+                return stream
 
     async def _open(self, stream: Stream) -> Stream:
         self._streams[stream.gfid] = stream
         stream.users = 1
-        stream.closing |= self._ending or stream.gfid in self._apart
+        stream.closing = stream.single or self._ending or stream.gfid in self._apart
         transaction = stream.transaction
         try:
             await transaction.steps.run(transaction.begin(lambda: self._opened(stream)))
@@ -177,25 +156,6 @@ class Streams:
         self._afr.moment += 1
         stream.opened_at = self._afr.moment
         stream.opened.resolve(None)
-
-    async def enter(self, stream: Stream, claim: Claim) -> None:
-        """Wait until nothing that came earlier touches the same. Whoever gives up waiting is no user any more."""
-        try:
-            await stream.enter(claim)
-        except BaseException:
-            self._left(stream)
-            raise
-
-    def require_quorum(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
-        """ENOTCONN: children have failed since the stream was opened. The change that has entered leaves again."""
-        if not self._afr.quorum.met(stream.transaction.live):
-            self.leave(stream, claim, closes)
-            raise fail(errno.ENOTCONN, f"{self._afr.name}: too few children are left")
-
-    def leave(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
-        """A change is done."""
-        stream.leave(claim)
-        self._left(stream, closes)
 
     def _left(self, stream: Stream, closes: bool = False) -> None:
         """One user less. The last one ends a stream that is closing, and leaves any other open for a while."""
@@ -257,6 +217,11 @@ class Streams:
         """The same; and what is changed from now on, to end what an afr above has begun, leaves nothing open."""
         self._ending = True
         self.close_all()
+
+    def stop(self) -> None:
+        """The graph has ended, and what it did not wait for any longer is not done any more."""
+        for stream in self._streams.values():
+            stream.break_off(self._afr.name)
 
     async def rest(self) -> None:
         """Close all that are open now."""
