@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
 from ....graph import Answers, Call, Fd, Iatt, Loc, Made, Outcome, Renamed, Translator, in_doubt, wind
 from .changelog import Kind
+from .locks import Lock
 from .phases import Outcomes, Phase
 from .transaction import Then, Transaction
 from .verdict import contents_of, judge, shortest_fails, strangers_fail, unanimous
+
+if TYPE_CHECKING:
+    from .replica_set import ReplicaSet
 
 R = TypeVar("R")
 
@@ -151,3 +156,26 @@ class Change(Generic[R]):
         return transaction.phase(
             "post-op", transaction.live, lambda to, child: transaction.xattrop(to, child, target, values), take
         )
+
+
+async def single_change(
+    afr: ReplicaSet,
+    call: Call,
+    kind: Kind,
+    locks: Sequence[Lock],
+    marked: Sequence[Loc | Fd],
+    wind: Wind,
+    makes_object: bool = False,
+) -> Change[Any]:
+    """One change in a transaction of its own. Raises what it came to."""
+    transaction = Transaction(afr, kind, locks, marked)
+    change: Change[Any] = Change(transaction, call, wind, makes_object)
+    afr.under_way.add(transaction)
+    try:
+        await transaction.steps.run(transaction.begin(lambda: change.operate(transaction.end)))
+    finally:
+        transaction.steps.when_over(partial(afr.under_way.discard, transaction))
+    error = change.error or transaction.error
+    if error is not None:
+        raise error
+    return change

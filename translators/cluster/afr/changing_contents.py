@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
 from ....graph import Call, Fd, Loc, Written, fail
-from .change import Change, Wind
+from .change import Change, Wind, winding
 from .changelog import Kind
 from .locks import InodeLock
+from .open_fds import usable
 from .stream import Claim, Stream
 from .transaction import Transaction
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from .replica_set import ReplicaSet
 
 R = TypeVar("R")
+P = ParamSpec("P")
+T = TypeVar("T", Loc, Fd)
 
 APPEND_KEY = "glusterfs.write-is-append"
 
@@ -83,6 +87,21 @@ class ContentChanges:
         if closes:
             self._streams.tell_unsaved(target.gfid)
         return change
+
+    async def change_whole(
+        self,
+        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
+        call: Call,
+        target: T,
+        *args: P.args,
+        **_: P.kwargs,
+    ) -> R:
+        """Perhaps all the contents of a file. EIO if no copy is known to be good."""
+        there = await self._afr.object_at(call, target)
+        if isinstance(there, Fd):
+            await usable(self._afr, there, os.O_WRONLY)
+        done: Change[R] = await self.change(call, there, WHOLE, winding(fop, there, *args))
+        return done.reply
 
     async def append(self, call: Call, fd: Fd, wind: Callable[[int], Wind], *, stable: bool = False) -> Change[Written]:
         """Write behind the last byte: the same place on all copies, that where a good one ends."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import attrs
 
 from ....graph import Call, Gfid, Iatt, Loc, Made, Translator, children_first
-from .change import Change, Wind, winding
+from .change import Change, Wind, single_change, winding
 from .changelog import Kind
 from .locks import EntryLock
 from .reading import UNKNOWN, lookup, readable_for
@@ -77,7 +77,7 @@ class NameChanges:
                 await self._streams.close(gfid)
             for target in marked:
                 await readable_for(self._afr, call, target)
-            return await self._afr.alone(call, Kind.ENTRY, locks, marked, wind, makes_object)
+            return await single_change(self._afr, call, Kind.ENTRY, locks, marked, wind, makes_object)
 
     def made(self, done: Change[Made]) -> Made:
         """What is known of a new object's copies; of one that create has found, who knows."""

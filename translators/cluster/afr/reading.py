@@ -24,6 +24,7 @@ from ....graph import (
 )
 from .changelog import NONE, Counters, Keys, Kind, Record
 from .locks import EntryLock, held
+from .own_keys import without_own
 from .suspects import Suspects
 from .verdict import Copy, combined_error, conflict, readable, standing
 
@@ -303,9 +304,3 @@ def _answer(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]], good: Colle
     reply = outcomes[afr.choose(good, gfid)].reply
     xdata = without_own(afr.keys, reply.xdata)
     return LookedUp(reply.iatt, reply.postparent, afr.suspects.shown(xdata) if gfid == ROOT_GFID else xdata)
-
-
-def without_own(keys: Keys, values: Xdata | None) -> Xdata | None:
-    if values is None or not any(map(keys.owned, values)):
-        return values
-    return {name: value for name, value in values.items() if not keys.owned(name)}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
 from ....graph import (
-    NOW_NS,
     NULL_GFID,
     Call,
     ChildChanged,
@@ -25,7 +22,6 @@ from ....graph import (
     Gfid,
     Inodes,
     Loc,
-    NewAttributes,
     Outcome,
     ParentDown,
     State,
@@ -37,15 +33,13 @@ from . import crawl, reading, strict
 from .accepting import accept
 from .application_locks import ApplicationLocks
 from .caller_locks import Waiters
-from .change import Change, Wind, winding
-from .changelog import Keys, Kind
-from .changing_contents import ContentChanges, Span
+from .changelog import Keys
+from .changing_contents import ContentChanges
 from .changing_names import NameChanges
 from .choice import ReadChoice
 from .known_children import KnownChildren
 from .laggards import Laggards
-from .locks import InodeLock, Lock
-from .open_fds import caught_up, refuse_lost, usable
+from .open_fds import refuse_lost
 from .openings import Openings
 from .phases import Steps
 from .report import HealReport
@@ -245,11 +239,6 @@ class ReplicaSet(AfrSettings):
         """Unlike any other owner's, of this process or another."""
         return self._owner_salt + next(self._owners).to_bytes(8, "big")
 
-    def dated(self, new: NewAttributes) -> NewAttributes:
-        """With the present time filled in: asked one by one, the copies would each tell their own."""
-        now = {name: self.seams.clock.time_ns() for name in ("atime_ns", "mtime_ns") if getattr(new, name) == NOW_NS}
-        return attrs.evolve(new, **now) if now else new
-
     @property
     def health(self) -> str:
         """For people: `up` or `down`, and behind commas which children are kept out or fenced, and why, and what broke
@@ -311,61 +300,6 @@ class ReplicaSet(AfrSettings):
     async def read_with(self, call: Call, target: Loc | Fd, ask: Callable[[Translator], Awaitable[R]]) -> R:
         """Ask one good copy of `target`, and the next one where that fails."""
         return await (strict.read if self.strict_reads else reading.read)(self, call, target, ask)
-
-    async def change_contents(
-        self,
-        span: Span,
-        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
-        call: Call,
-        target: T,
-        *args: P.args,
-        **_: P.kwargs,
-    ) -> R:
-        """The contents of one file, on all copies. EIO if no copy is known to be good."""
-        there = await self.object_at(call, target)
-        if isinstance(there, Fd):
-            await usable(self, there, os.O_WRONLY)
-        done: Change[R] = await self.content_changes.change(call, there, span, winding(fop, there, *args))
-        return done.reply
-
-    async def change_attributes(
-        self,
-        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
-        call: Call,
-        target: T,
-        *args: P.args,
-        **_: P.kwargs,
-    ) -> R:
-        """Attributes of one object, on all copies. EIO if no copy is known to be good."""
-        there = await self.object_at(call, target)
-        if isinstance(there, Fd):
-            await caught_up(self, there)
-        await reading.readable_for(self, call, there)
-        locks, wind = [InodeLock.for_metadata(there)], winding(fop, there, *args)
-        done: Change[R] = await self.alone(call, Kind.METADATA, locks, [there], wind)
-        return done.reply
-
-    async def alone(
-        self,
-        call: Call,
-        kind: Kind,
-        locks: Sequence[Lock],
-        marked: Sequence[Loc | Fd],
-        wind: Wind,
-        makes_object: bool = False,
-    ) -> Change[Any]:
-        """One change in a transaction of its own. Raises what it came to."""
-        transaction = Transaction(self, kind, locks, marked)
-        change: Change[Any] = Change(transaction, call, wind, makes_object)
-        self.under_way.add(transaction)
-        try:
-            await transaction.steps.run(transaction.begin(lambda: change.operate(transaction.end)))
-        finally:
-            transaction.steps.when_over(partial(self.under_way.discard, transaction))
-        error = change.error or transaction.error
-        if error is not None:
-            raise error
-        return change
 
     def steps(self, transaction: Transaction) -> Steps:
         return Steps(self.index, self.tasks, self.left_behind, self.laggards.patience(transaction))
