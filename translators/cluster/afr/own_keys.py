@@ -23,8 +23,10 @@ def without_own(keys: Keys, xdata: Xdata | None) -> Xdata | None:
 
 
 def hide_own(keys: Keys, reply: Xattrs) -> Xattrs:
-    shown = without_own(keys, reply.values)
-    return reply if shown is reply.values else attrs.evolve(reply, values=shown)
+    if any(map(keys.owned, reply.values)):
+        values = {name: value for name, value in reply.values.items() if not keys.owned(name)}
+        return attrs.evolve(reply, values=values)
+    return reply
 
 
 def refuse_hidden(keys: Keys, name: str | None) -> None:

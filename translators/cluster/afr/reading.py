@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import attrs
@@ -180,13 +180,23 @@ async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, ask: Callable[[Tra
         last = error
     finally:
         under_way[first] -= 1
-    others = sorted(await readable_for(afr, call, target, fresh=True) - {first})
-    for place, child in enumerate(others):
+    others = await readable_for(afr, call, target, fresh=True) - {first}
+    return await ask_in_turn(afr, sorted(others), ask, last)
+
+
+async def ask_in_turn(
+    afr: ReplicaSet, copies: Sequence[int], ask: Callable[[Translator], Awaitable[R]], error: OSError
+) -> R:
+    """What the first of these good copies answers that can. Where none can: its error, if it is about the request, or
+    the last one's; `error` where there is no copy."""
+    for place, child in enumerate(copies):
         try:
-            return await afr.laggards.one(child, ask, others[place + 1 :])
-        except OSError as error:
-            last = error
-    raise last
+            return await afr.laggards.one(child, ask, copies[place + 1 :])
+        except OSError as refusal:
+            if refusal.errno in ABOUT_THE_REQUEST:
+                raise
+            error = refusal
+    raise error
 
 
 async def readable_for(afr: ReplicaSet, call: Call, target: Loc | Fd, fresh: bool = False) -> frozenset[int]:
