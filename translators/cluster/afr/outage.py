@@ -28,8 +28,8 @@ from ....graph import (
     fan_out,
 )
 from .changelog import Kind, Record, about, packed
-from .healing import list_directory
 from .healing_contents import device, other_targets, own_xattrs
+from .listing import list_directory
 from .reading import ABSENT
 from .verdict import Copy, conflict, direction
 
