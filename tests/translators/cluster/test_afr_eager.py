@@ -498,7 +498,7 @@ async def test_that_what_was_written_is_on_no_disk_is_told_to_whoever_asks_next(
         for switch in bench.switches:
             switch.refuse = lambda name, args: fail(errno.EIO) if name == "fsync" else None
         stream = next(iter(afr_of(bench).streams._streams.values()))
-        afr_of(bench).streams.close_all()
+        afr_of(bench).streams.close_all_soon()
         await stream.over
         for switch in bench.switches:
             switch.refuse = lambda name, args: None

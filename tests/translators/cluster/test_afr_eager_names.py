@@ -197,8 +197,8 @@ async def test_a_directory_that_nobody_else_wants_any_more_is_locked_as_a_whole_
     async with clients(post_op_delay=0.01) as (one, two):
         await one.mkdir("a")
         await two.mkdir("b")
-        assert afr_of(one).streams.shared(ROOT_GFID)
-        afr_of(one).streams._shared[ROOT_GFID] -= 60
+        assert not afr_of(one).streams.may_keep(ROOT_GFID)
+        afr_of(one).streams._contended_at[ROOT_GFID] -= 60
         await one.mkdir("c")
         began = moment(one)
         await one.mkdir("d")
@@ -233,7 +233,7 @@ async def test_who_heals_itself_does_not_take_itself_for_another_client() -> Non
         await bench.mkdir("b")
         assert (await afr_of(bench).heal(ROOT_GFID)).clean
 
-        assert not afr_of(bench).streams.shared(ROOT_GFID)
+        assert afr_of(bench).streams.may_keep(ROOT_GFID)
 
 
 async def test_a_directory_may_be_removed_right_after_its_last_name() -> None:

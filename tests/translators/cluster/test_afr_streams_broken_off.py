@@ -280,7 +280,7 @@ async def test_a_move_between_directories_does_not_wait_for_those_that_are_kept_
                 await in_line(group, bench.top.rename, bench.call, old, new)
                 gate.open()
 
-        assert not afr_of(bench).streams.shared(directory)
+        assert afr_of(bench).streams.may_keep(directory)
         assert (await bench.names("a"), await bench.names("b")) == (["1", "2"], ["f"])
         assert bench.images_equal()
 
@@ -292,7 +292,7 @@ async def test_a_heal_that_nobody_asked_for_gets_what_is_kept_open() -> None:
         with anyio.fail_after(5):
             assert (await afr_of(bench).crawler.heal(ROOT_GFID, False)).clean
 
-        assert not afr_of(bench).streams.shared(ROOT_GFID)
+        assert afr_of(bench).streams.may_keep(ROOT_GFID)
         assert bench.marks() == [{}, {}]
 
 
@@ -310,7 +310,7 @@ async def test_a_name_without_a_gfid_gets_one_though_its_directory_is_kept_open(
 async def test_another_client_gets_its_turn_though_no_brick_tells_that_it_waits(
     contents: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "ROUNDS_MAX", 2)
+    monkeypatch.setattr(streams, "RENEWALS_MAX", 2)
     async with benches.clients(eager_entry_lock="on", post_op_delay=0.03) as (one, two):
         untold(one)
         fd, served = await one.create("f"), anyio.Event()

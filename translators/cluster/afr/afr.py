@@ -153,13 +153,13 @@ class Afr(ReplicaSet):
         self,
         new: NewAttributes,
         truncate: Callable[[int], Awaitable[Changed]],
-        set_rest: Callable[[NewAttributes], Awaitable[Changed]],
+        set_others: Callable[[NewAttributes], Awaitable[Changed]],
     ) -> Changed:
         """A new size changes contents, which are logged and healed apart from attributes."""
         assert new.size is not None
         resized = await truncate(new.size)
-        rest = attrs.evolve(new, size=None)
-        return resized if rest.empty else await set_rest(rest)
+        others = attrs.evolve(new, size=None)
+        return resized if others.empty else await set_others(others)
 
     async def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Acknowledged:
         return await self.openings.open(call, loc, flags, fd)

@@ -72,7 +72,7 @@ class NameChanges:
             return await self._in_stream(call, Loc(directory), SomeNames(names), wind, makes_object)
         marked = [Loc(gfid) for gfid in dict.fromkeys(directories)]
         locked = sorted({lock.target.gfid for lock in locks})
-        with self._streams.apart(() if fits_a_stream else locked):
+        with self._streams.making_way(() if fits_a_stream else locked):
             for gfid in locked:
                 await self._streams.close(gfid)
             for target in marked:
@@ -119,7 +119,7 @@ class NameChanges:
         return asked == "on" or (asked == "auto" and not any(node.remote for node in children_first(self._afr)))
 
     def _may_stay_open(self, directory: Gfid) -> bool:
-        return self._eager and not self._streams.shared(directory)
+        return self._eager and self._streams.may_keep(directory)
 
     async def _in_stream(
         self, call: Call, directory: Loc, names: SomeNames, wind: Wind, makes_object: bool

@@ -243,7 +243,7 @@ class Healing:
         everywhere = range(len(self.afr.children))
         async with AsyncExitStack() as locks:
             if kind is not Kind.METADATA:
-                locks.enter_context(self.afr.streams.apart((self.gfid,)))
+                locks.enter_context(self.afr.streams.making_way((self.gfid,)))
             for domain, wait in ((self.afr.healing_domain, False), (self.afr.name, True)):
                 try:
                     await locks.enter_async_context(held(self.afr, everywhere, self.call, lock, domain, wait))

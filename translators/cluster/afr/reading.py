@@ -297,7 +297,7 @@ async def _give_gfid(afr: ReplicaSet, call: Call, loc: Loc, asked: dict[str, obj
     """An object without a gfid gets the one of the other copies, or the caller's if none has one and all are asked.
     Under the name's lock: two clients that find it at once give it one gfid."""
     own = Call(lk_owner=afr.new_lock_owner())
-    with afr.streams.apart((loc.parent,)):
+    with afr.streams.making_way((loc.parent,)):
         async with held(afr, sorted(afr.up), own, EntryLock.on(loc), afr.name, wait=True):
             outcomes = await look(afr, call, loc, asked)
             known = {outcome.value.iatt.gfid for outcome in outcomes.values() if outcome.value is not None}

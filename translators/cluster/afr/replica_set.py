@@ -76,8 +76,8 @@ class ReplicaSet(AfrSettings):
     under_way: set[Transaction] = attrs.field(init=False, factory=set, repr=False)
     """Transactions of one change each, until their last step is done."""
     choice: ReadChoice = attrs.field(init=False, repr=False)
-    left_behind: set[Coming[None]] = attrs.field(init=False, factory=set, repr=False)
-    """The ends of what is finished with nobody waiting, and of what cancelled callers have begun."""
+    finishing: set[Coming[None]] = attrs.field(init=False, factory=set, repr=False)
+    """Settled when what is finished with nobody waiting is done, as what cancelled callers have begun."""
     streams: Streams = attrs.field(init=False, repr=False)
     content_changes: ContentChanges = attrs.field(init=False, repr=False)
     name_changes: NameChanges = attrs.field(init=False, repr=False)
@@ -128,7 +128,7 @@ class ReplicaSet(AfrSettings):
                 self.known.close()
                 self.laggards.close()
                 self.application_locks.close()
-                self.streams.finish()
+                self.streams.keep_none()
             super().notify(event)
             return
         if isinstance(event, Contention):
@@ -142,7 +142,7 @@ class ReplicaSet(AfrSettings):
             self.known.went(child)
         elif isinstance(event, ChildChanged):
             self.generation += 1
-            self.streams.close_all()  # what came back below the child holds no lock of theirs
+            self.streams.close_all_soon()  # what came back below the child holds no lock of theirs
             self.application_locks.changed(child)
             self.crawler.wake()
             self._tell(better=True)
@@ -251,7 +251,7 @@ class ReplicaSet(AfrSettings):
 
     async def rest(self) -> None:
         """Return when no lock and no mark is kept for changes to come."""
-        await self.streams.rest()
+        await self.streams.close_all()
 
     # --- healing -----------------------------------------------------------------------------------------------------
 
@@ -302,7 +302,7 @@ class ReplicaSet(AfrSettings):
         return await (strict.read if self.strict_reads else reading.read)(self, call, target, ask)
 
     def steps(self, transaction: Transaction) -> Steps:
-        return Steps(self.index, self.tasks, self.left_behind, self.laggards.patience(transaction))
+        return Steps(self.index, self.tasks, self.finishing, self.laggards.patience(transaction))
 
     async def good_copies(self, call: Call, gfid: Gfid) -> frozenset[int]:
         """The copies whose word counts: as this client knows, or (strict reads) as a quorum holds for certain."""

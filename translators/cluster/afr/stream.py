@@ -37,8 +37,8 @@ class Stream:
     users: int = attrs.field(init=False, default=0)
     used: bool = attrs.field(init=False, default=False)
     """Since the sweep last looked."""
-    rounds: int = attrs.field(init=False, default=0)
-    """How often the sweep has found it in use."""
+    renewals: int = attrs.field(init=False, default=0)
+    """How often the sweep has found it in use, and left it open."""
     _busy: list[Claim] = attrs.field(init=False, factory=list)
     _waiting: deque[tuple[Claim, Coming[None]]] = attrs.field(init=False, factory=deque)
 

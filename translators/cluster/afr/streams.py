@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 STREAMS_MAX = 1024
 """How many objects are kept locked for changes to come; beyond, the one that has waited longest is given up."""
-ROUNDS_MAX = 60
+RENEWALS_MAX = 60
 """How often a stream that is in use is left open for another `post-op-delay-secs`. A child may not tell that others
 wait: they get their turn all the same."""
-SHARED_SECONDS = 5.0
+CONTENDED_SECONDS = 5.0
 """How long a directory that others want to change, too, is locked by single names."""
 
 
@@ -42,14 +42,14 @@ class Streams:
         self._streams: dict[Gfid, Stream] = {}
         self._idle: dict[Gfid, float] = {}
         """Since when, the longest first. One that was used since then is found out when its time is over."""
-        self._shared: dict[Gfid, float] = {}
+        self._contended_at: dict[Gfid, float] = {}
         """Directories that others want to change, too, and when that was last seen."""
-        self._apart: Counter[Gfid] = Counter()
+        self._making_way: Counter[Gfid] = Counter()
         """Objects that something else of our own is to lock, and how many want that."""
         self._unsaved: dict[Gfid, OSError] = {}
         """What nobody was told yet: that what was written to a file before is on no disk."""
         self._sweeping = False
-        self._ending = False
+        self._keeps_none = False
 
     @cached_property
     def _now(self) -> Callable[[], float]:
@@ -135,7 +135,7 @@ class Streams:
     async def _open(self, stream: Stream) -> Stream:
         self._streams[stream.gfid] = stream
         stream.users = 1
-        stream.closing = stream.single or self._ending or stream.gfid in self._apart
+        stream.closing = stream.single or self._keeps_none or stream.gfid in self._making_way
         transaction = stream.transaction
         try:
             await transaction.steps.run(transaction.begin(lambda: self._opened(stream)))
@@ -194,37 +194,37 @@ class Streams:
             await stream.over
 
     @contextmanager
-    def apart(self, gfids: Collection[Gfid]) -> Iterator[None]:
+    def making_way(self, gfids: Collection[Gfid]) -> Iterator[None]:
         """Something else of our own is to lock these, and does not depend on being told of by the children: what is
         open of them ends as soon as the changes under way are done, and meanwhile nothing stays open."""
-        self._apart.update(gfids)
+        self._making_way.update(gfids)
         for gfid in gfids:
             self.close_soon(gfid)
         try:
             yield
         finally:
             for gfid in gfids:
-                self._apart[gfid] -= 1
-                if not self._apart[gfid]:
-                    del self._apart[gfid]
+                self._making_way[gfid] -= 1
+                if not self._making_way[gfid]:
+                    del self._making_way[gfid]
 
-    def close_all(self) -> None:
+    def close_all_soon(self) -> None:
         """End all as soon as the changes under way are done."""
         for gfid in list(self._streams):
             self.close_soon(gfid)
 
-    def finish(self) -> None:
+    def keep_none(self) -> None:
         """The same; and what is changed from now on, to end what an afr above has begun, leaves nothing open."""
-        self._ending = True
-        self.close_all()
+        self._keeps_none = True
+        self.close_all_soon()
 
     def stop(self) -> None:
         """The graph has ended, and what it did not wait for any longer is not done any more."""
         for stream in self._streams.values():
             stream.break_off(self._afr.name)
 
-    async def rest(self) -> None:
-        """Close all that are open now."""
+    async def close_all(self) -> None:
+        """Close those that are open now."""
         for gfid in list(self._streams):
             await self.close(gfid)
 
@@ -262,9 +262,9 @@ class Streams:
                     await self._afr.seams.clock.sleep(left)
                     continue
                 del self._idle[gfid]
-                if (stream.used or stream.users) and stream.rounds < ROUNDS_MAX:
+                if (stream.used or stream.users) and stream.renewals < RENEWALS_MAX:
                     stream.used = False
-                    stream.rounds += 1
+                    stream.renewals += 1
                     self._idle[gfid] = self._now()
                 else:
                     self.close_soon(gfid)
@@ -277,22 +277,22 @@ class Streams:
         """Another client wants the lock. Of a directory it may want single names for some time: whole directories that
         are taken from each other, one change at a time, would cost both more than that."""
         self.close_soon(gfid)
-        if is_dir and gfid not in self._apart:
-            self._shared.pop(gfid, None)
-            self._shared[gfid] = self._now()
-            if len(self._shared) > STREAMS_MAX:
-                del self._shared[next(iter(self._shared))]
+        if is_dir and gfid not in self._making_way:
+            self._contended_at.pop(gfid, None)
+            self._contended_at[gfid] = self._now()
+            if len(self._contended_at) > STREAMS_MAX:
+                del self._contended_at[next(iter(self._contended_at))]
 
-    def shared(self, gfid: Gfid) -> bool:
-        """Are single names of the directory to be locked? Another client has wanted to change it lately, or something
-        of our own is to lock it."""
-        if gfid in self._apart:
-            return True
-        since = self._shared.get(gfid)
-        if since is not None and since + SHARED_SECONDS <= self._now():
-            del self._shared[gfid]
+    def may_keep(self, gfid: Gfid) -> bool:
+        """May the directory stay open for the changes to come? Not where another client has wanted to change it lately,
+        or something else of our own is to lock it: then single names are locked."""
+        if gfid in self._making_way:
+            return False
+        since = self._contended_at.get(gfid)
+        if since is not None and since + CONTENDED_SECONDS <= self._now():
+            del self._contended_at[gfid]
             since = None
-        return since is not None
+        return since is None
 
     def child_turned(self, child: int) -> None:
         """A child went, and the locks that it held with it, or it came back without them."""

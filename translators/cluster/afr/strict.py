@@ -63,6 +63,6 @@ async def _after_the_change(
     lock: Lock = InodeLock(Loc(gfid), Flock(LockType.READ))
     if next(iter(inspection.copies.values())).iatt.is_dir:
         lock = EntryLock(Loc(gfid), None, LockType.READ)
-    with afr.streams.apart((gfid,)):
+    with afr.streams.making_way((gfid,)):
         async with held(afr, sorted(afr.up), Call(lk_owner=afr.new_lock_owner()), lock, afr.name, wait=True):
             return await reading.inspect(afr, call, gfid)

@@ -65,8 +65,8 @@ class Suspects:
         """What a lookup of the root tells an afr above: its answer is that of one child."""
         if self.decisive == (SUSPECT_KEY in (xdata or {})):
             return xdata
-        rest = {name: value for name, value in (xdata or {}).items() if name != SUSPECT_KEY}
-        return {**rest, SUSPECT_KEY: 1} if self.decisive else rest
+        others = {name: value for name, value in (xdata or {}).items() if name != SUSPECT_KEY}
+        return {**others, SUSPECT_KEY: 1} if self.decisive else others
 
     def beside(self, copies: Collection[int]) -> frozenset[int]:
         """Those of some good copies that are above suspicion; if there is none, all of them."""
