@@ -88,8 +88,8 @@ class Afr(ReplicaSet):
         done = await self.name_changes.change([EntryLock.on(loc)], [loc.parent], Translator.create, call, loc, *how)
         for child in done.blame:  # what it has opened, if anything, is not this file
             self.children[child].release(fd)
-        made = self.name_changes.made(done)
-        if flags & os.O_TRUNC and not done.made_anew:
+        made = self.name_changes.learn(done)
+        if flags & os.O_TRUNC and not done.object_is_new:
             await self.truncate(call, Loc(made.iatt.gfid), 0)
         return made, done.blame
 

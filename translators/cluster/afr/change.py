@@ -63,8 +63,8 @@ class Change(Generic[R]):
         return self._outcomes[next(iter(self.done_on))].reply
 
     @property
-    def made_anew(self) -> bool:
-        """Of a fop that makes an object: it is the one that was asked for. `create` may have found another."""
+    def object_is_new(self) -> bool:
+        """Of a fop that makes one: it is the one that was asked for. `create` may have found another."""
         return bool(self._any_reply.iatt.gfid == self.call.asked("gfid-req"))  # type: ignore[attr-defined]
 
     def operate(self, then: Then) -> Phase | None:
@@ -120,7 +120,7 @@ class Change(Generic[R]):
         self._outcomes, self.done_on = outcomes, verdict.good & transaction.sound or verdict.good & transaction.clean
         self.blame = verdict.blame
         transaction.happened(verdict.blame)
-        if self.blame and self.makes_object and self.made_anew:
+        if self.blame and self.makes_object and self.object_is_new:
             return self._mark_new_object(then)
         if self.blame and len(transaction.marked) > 1:
             return self._mark_moved_object(then)

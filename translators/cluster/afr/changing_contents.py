@@ -83,7 +83,7 @@ class ContentChanges:
         `closes`: nothing is left open after it."""
         stream = self._streams.entered(target.gfid, span) or await self._enter(call, target, span)
         change = self._change(stream, call, wind, stable)
-        await self._streams.make(stream, span, change, closes)
+        await self._streams.carry_out(stream, span, change, closes)
         if closes:
             self._streams.tell_unsaved(target.gfid)
         return change
@@ -112,7 +112,7 @@ class ContentChanges:
             self._streams.leave(stream, WHOLE)
             raise
         change = self._change(stream, call, wind(end), stable, end)
-        await self._streams.make(stream, WHOLE, change)
+        await self._streams.carry_out(stream, WHOLE, change)
         return change
 
     async def _enter(self, call: Call, target: Loc | Fd, span: Span) -> Stream:

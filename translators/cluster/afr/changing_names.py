@@ -52,7 +52,7 @@ class NameChanges:
 
     async def make(self, loc: Loc, fop: Callable[..., Awaitable[Made]], call: Call, *args: Any) -> Made:
         """A new object at `loc`."""
-        return self.made(await self.change([EntryLock.on(loc)], [loc.parent], fop, call, *args))
+        return self.learn(await self.change([EntryLock.on(loc)], [loc.parent], fop, call, *args))
 
     async def change(
         self,
@@ -79,11 +79,11 @@ class NameChanges:
                 await readable_for(self._afr, call, target)
             return await single_change(self._afr, call, Kind.ENTRY, locks, marked, wind, makes_object)
 
-    def made(self, done: Change[Made]) -> Made:
-        """What is known of a new object's copies; of one that create has found, who knows."""
+    def learn(self, done: Change[Made]) -> Made:
+        """Take over what is now known of a new object's copies; of one that create has found, who knows."""
         afr = self._afr
         state = afr.inodes[done.reply.iatt.gfid]
-        if done.made_anew and state.changed_at <= done.transaction.began:
+        if done.object_is_new and state.changed_at <= done.transaction.began:
             state.generation, state.readable = done.generation, done.done_on
         else:
             if state.generation == UNKNOWN and not state.readable:
@@ -130,7 +130,7 @@ class NameChanges:
         streams = self._streams
         stream = streams.entered(directory.gfid, names) or await streams.enter(call, directory, names, begin)
         change: Change[Any] = Change(stream.transaction, call, wind, makes_object)
-        await streams.make(stream, names, change)
+        await streams.carry_out(stream, names, change)
         if change.error is not None:
             raise change.error
         return change

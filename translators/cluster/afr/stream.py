@@ -20,7 +20,7 @@ class Claim(Protocol):
 
 @attrs.define(eq=False, repr=False)
 class Stream:
-    """The open transaction of one object. Changes that overlap are made one by one, in the same order on all copies."""
+    """The open transaction of one object. Changes that overlap take turns, in the same order on all copies."""
 
     transaction: Transaction
     single: bool = False

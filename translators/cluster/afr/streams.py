@@ -55,7 +55,7 @@ class Streams:
     def _now(self) -> Callable[[], float]:
         return self._afr.seams.clock.monotonic
 
-    # --- one change: it joins the stream, waits for its turn, is made, and leaves ------------------------------------
+    # --- one change: it joins the stream, waits for its turn, is carried out, and leaves -----------------------------
 
     def entered(self, gfid: Gfid, claim: Claim) -> Stream | None:
         """The object's stream, if it is open for changes and nothing that came earlier touches the same. The change is
@@ -78,8 +78,8 @@ class Streams:
             raise
         return stream
 
-    async def make(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool = False) -> None:
-        """Make a change whose turn it is. It stays a user of the stream until its last phase is done, though its caller
+    async def carry_out(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool = False) -> None:
+        """Carry out a change whose turn it is. It stays a user of the stream until its last phase is done, though its caller
         be cancelled long before. `closes`: nothing is left open after it.
 
         ENOTCONN: children have failed since the stream was opened. What else it came to, the change says.
