@@ -99,25 +99,26 @@ class Change(Generic[R]):
 
     def _done_everywhere(self, outcomes: Sequence[Outcome[R]]) -> bool:
         transaction = self.transaction
-        if len(outcomes) < len(transaction.afr.children) or transaction.missed or not unanimous(outcomes):
+        if len(outcomes) < len(transaction.afr.children) or transaction.blamed or not unanimous(outcomes):
             return False
-        self._outcomes, self.done_on = outcomes, transaction.sound or transaction.clean
+        self._outcomes, self.done_on = outcomes, transaction.good_in_all or transaction.good
         return bool(self.done_on)
 
     def _judge(self, outcomes: Outcomes, then: Then) -> Phase | None:
         transaction = self.transaction
-        for child in outcomes.keys() & transaction.missed:
+        for child in outcomes.keys() & transaction.blamed:
             del outcomes[child]  # while this was on its way, it failed another change
         shortest_fails(outcomes)
-        strangers_fail(outcomes, transaction.clean, self.call.asked("gfid-req"))
-        verdict = judge(outcomes, transaction.clean, transaction.afr.quorum)
+        strangers_fail(outcomes, transaction.good, self.call.asked("gfid-req"))
+        verdict = judge(outcomes, transaction.good, transaction.afr.quorum)
         self.error = verdict.error
         if verdict.error is not None:
-            if not verdict.settled:
+            if verdict.in_the_dark:
                 transaction.in_the_dark()
                 self.error = in_doubt(verdict.error)
             return then()
-        self._outcomes, self.done_on = outcomes, verdict.good & transaction.sound or verdict.good & transaction.clean
+        succeeded = verdict.succeeded
+        self._outcomes, self.done_on = outcomes, succeeded & transaction.good_in_all or succeeded & transaction.good
         self.blame = verdict.blame
         transaction.happened(verdict.blame)
         if self.blame and self.makes_object and self.object_is_new:

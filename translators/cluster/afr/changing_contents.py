@@ -137,7 +137,7 @@ class ContentChanges:
     async def _end_of_file(self, stream: Stream, fd: Fd) -> int:
         """As one good copy tells it; the next one, where that fails."""
         transaction = stream.transaction
-        good = transaction.live & transaction.clean
+        good = transaction.live & transaction.good
         last = fail(errno.EIO, fd.gfid)
         while good:
             chosen = self._afr.choose(good, fd.gfid)

@@ -87,7 +87,7 @@ class Laggards:
             return None
 
         def wait(answers: Answers[Any], phase: Phase) -> Awaitable[list[Outcome[Any]]]:
-            good = transaction.clean
+            good = transaction.good
             for gfid in transaction.gfids:  # a change of another kind may have missed some of these meanwhile
                 good = good & self._afr.last_readable(gfid) or good
             return self.outcomes(answers, good, phase.before, phase.withdraw)

@@ -13,7 +13,7 @@ from .transaction import Transaction
 
 
 class Claim(Protocol):
-    """What a change touches. Changes whose claims overlap are made one by one."""
+    """What a change touches. Changes whose claims overlap take turns."""
 
     def overlaps(self, other: Claim, /) -> bool: ...
 
