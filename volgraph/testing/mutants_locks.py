@@ -206,13 +206,13 @@ async def two_renames_that_meet() -> None:
 
 
 def waits_for_every_child() -> AbstractContextManager[object]:
-    tell = ReplicaSet._tell
+    tell = ReplicaSet._tell_parents
 
     def late(self: ReplicaSet, better: bool) -> None:
         if len(self.known.heard) == len(self.children):
             tell(self, better)
 
-    return mock.patch.object(ReplicaSet, "_tell", late)
+    return mock.patch.object(ReplicaSet, "_tell_parents", late)
 
 
 class Silent(Fated):

@@ -230,14 +230,14 @@ class Afr(ReplicaSet):
         await self.streams.close(fd.gfid)
         self.application_locks.flushed(call, fd)
         reply = self.quorum_reply(await self.laggards.fan_out(Translator.flush, call, fd))
-        self.streams.tell_unsaved(fd.gfid)
+        self.streams.raise_unsaved(fd.gfid)
         refuse_lost(self, fd)
         return reply
 
     def release(self, fd: Fd) -> None:
         """What is locked and marked by way of this fd has to be given back first."""
         self.application_locks.released(fd)
-        stream = self.streams.uses(fd)
+        stream = self.streams.held_through(fd)
         if stream is None:
             super().release(fd)
         else:

@@ -85,7 +85,7 @@ class ContentChanges:
         change = self._change(stream, call, wind, stable)
         await self._streams.carry_out(stream, span, change, closes)
         if closes:
-            self._streams.tell_unsaved(target.gfid)
+            self._streams.raise_unsaved(target.gfid)
         return change
 
     async def change_whole(

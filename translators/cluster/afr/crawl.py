@@ -178,12 +178,12 @@ class Crawler:
             try:
                 report = await (self._heal_fully() if full else self._heal(None, full))
             except OSError as error:
-                self._tell(f"has met: {error.strerror}")
+                self._set_trouble(f"has met: {error.strerror}")
                 raise
-            self._tell("")
+            self._set_trouble("")
             return report
 
-    def _tell(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble != self.trouble:
             self.trouble = trouble
             self.afr.graph.node_changed()

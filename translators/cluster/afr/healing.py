@@ -124,7 +124,7 @@ class Healing:
 
     def marked(self, kind: Kind) -> bool:
         """Has anybody something to say about this kind of change? Of what a suspect has nobody can tell."""
-        return bool(self.afr.suspects.filled) or any(copy.record.tells(kind) for copy in self.copies.values())
+        return bool(self.afr.suspects.filled) or any(copy.record.speaks_of(kind) for copy in self.copies.values())
 
     def direct(self, kind: Kind) -> Direction:
         found = direction(self.afr.suspects.owing(self.copies, kind), kind, self.afr.quorum.majority)

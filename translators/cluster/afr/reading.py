@@ -58,21 +58,21 @@ class InodeState:
 
 @attrs.define
 class Inspection:
-    """What the children say of one object's copies, asked at one moment. `ours` is what is in their dirty counters of
-    a change that we have announced ourselves: that is no news."""
+    """What the children say of one object's copies, asked at one moment. `own_marks` are in their dirty counters
+    for a change that we have announced ourselves: that is no news."""
 
     generation: int
     moment: int
     copies: Mapping[int, Copy]
     suspects: Suspects
-    ours: Mapping[int, Counters] = attrs.field(factory=dict)
+    own_marks: Mapping[int, Counters] = attrs.field(factory=dict)
     readable: frozenset[int] = attrs.field(init=False)
     changing: bool = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         alike = not conflict([copy.iatt for copy in self.copies.values()])
         self.readable = self.suspects.readable(self.copies) if alike else frozenset()
-        self.changing = any(copy.record.dirty != self.ours.get(child, NONE) for child, copy in self.copies.items())
+        self.changing = any(copy.record.dirty != self.own_marks.get(child, NONE) for child, copy in self.copies.items())
 
     @property
     def good(self) -> dict[int, Copy]:
@@ -144,7 +144,7 @@ async def inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> Inspection:
         if not copies:
             error = combined_error(list(outcomes.values()))
             raise fail(errno.ESTALE, gfid) if error.errno == errno.ENOENT else error
-        inspection = Inspection(generation, moment, copies, afr.suspects, afr.streams.announced(gfid, moment))
+        inspection = Inspection(generation, moment, copies, afr.suspects, afr.streams.own_marks(gfid, moment))
         if afr.inodes[gfid].learn(inspection):
             break
     return inspection
@@ -234,7 +234,7 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     _require_quorum(afr, outcomes)
     votes = {child: outcomes[child] for child in voters if child in outcomes}
     if loc.named and _disagree(votes):
-        votes = await _settled(afr, call, loc, outcomes)
+        votes = await _votes_that_count(afr, call, loc, outcomes)
     found = copies_of(afr.keys, votes)
     if not found:
         raise _absent(afr, votes)
@@ -245,7 +245,7 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     if loc.named and loc.gfid not in (NULL_GFID, gfid):
         raise fail(errno.ESTALE, loc.name)
     everywhere = {child: copy for child, copy in copies_of(afr.keys, outcomes).items() if copy.iatt.gfid == gfid}
-    inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.announced(gfid, moment))
+    inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.own_marks(gfid, moment))
     afr.inodes[gfid].learn(inspection)
     # Where no copy is good in everything, those tell of attributes that are good in these: what an afr above has put on
     # record here (in xattrs) is not on a copy that missed it.
@@ -255,15 +255,15 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
 
 def _disagree(votes: dict[int, Outcome[LookedUp]]) -> bool:
     """Is the name there on some and not on others, or another object?"""
-    told = {
+    objects = {
         None if outcome.value is None else outcome.value.iatt.gfid
         for outcome in votes.values()
         if outcome.ok or outcome.errno == errno.ENOENT
     }
-    return len(told) > 1
+    return len(objects) > 1
 
 
-async def _settled(
+async def _votes_that_count(
     afr: ReplicaSet, call: Call, loc: Loc, outcomes: dict[int, Outcome[LookedUp]]
 ) -> dict[int, Outcome[LookedUp]]:
     """The votes that count where voters disagree: another client may have changed names that one of them missed; or a

@@ -145,7 +145,7 @@ class ReplicaSet(AfrSettings):
             self.streams.close_all_soon()  # what came back below the child holds no lock of theirs
             self.application_locks.changed(child)
             self.crawler.wake()
-            self._tell(better=True)
+            self._tell_parents(better=True)
             self.known.changed(child)
 
     def _contended(self, event: Contention) -> None:
@@ -170,7 +170,7 @@ class ReplicaSet(AfrSettings):
             self.departures[child] += 1
             self.application_locks.went(child)
         self.application_locks.wake()
-        self._tell(better or self.suspects.decisive != suspect)
+        self._tell_parents(better or self.suspects.decisive != suspect)
 
     def _turn(self, child: int, up: bool) -> None:
         self.generation += 1
@@ -183,7 +183,7 @@ class ReplicaSet(AfrSettings):
         else:
             self.up.discard(child)
 
-    def _tell(self, better: bool) -> None:
+    def _tell_parents(self, better: bool) -> None:
         if self.quorum.met(self.up):
             if self.state is not State.UP:
                 self.rise(ChildUp(self))
@@ -245,9 +245,9 @@ class ReplicaSet(AfrSettings):
         off the last heal."""
         out = {name: f"kept out: {why}" for name, why in self.known.reasons.items()}
         out |= {self.children[child].name: "fenced: it owes an answer" for child in self.laggards.fenced}
-        told = [*(f"{name} {why}" for name, why in out.items())]
-        told += [f"the healer {self.crawler.trouble}"] if self.crawler.trouble else []
-        return ", ".join([self.state.value, *told])
+        words = [*(f"{name} {why}" for name, why in out.items())]
+        words += [f"the healer {self.crawler.trouble}"] if self.crawler.trouble else []
+        return ", ".join([self.state.value, *words])
 
     async def rest(self) -> None:
         """Return when no lock and no mark is kept for changes to come."""

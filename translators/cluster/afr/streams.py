@@ -79,8 +79,8 @@ class Streams:
         return stream
 
     async def carry_out(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool = False) -> None:
-        """Carry out a change whose turn it is. It stays a user of the stream until its last phase is done, though its caller
-        be cancelled long before. `closes`: nothing is left open after it.
+        """Carry out a change whose turn it is. It stays a user of the stream until its last phase is done, though its
+        caller be cancelled long before. `closes`: nothing is left open after it.
 
         ENOTCONN: children have failed since the stream was opened. What else it came to, the change says.
         """
@@ -109,7 +109,7 @@ class Streams:
             change.conclude()
             self.leave(stream, claim, closes)
 
-        return change.judged(lambda: stream.transaction.tell(change.blame, concluded))
+        return change.judged(lambda: stream.transaction.put_on_record(change.blame, concluded))
 
     def leave(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
         """Its turn is over, and the caller is no user any more."""
@@ -228,7 +228,7 @@ class Streams:
         for gfid in list(self._streams):
             await self.close(gfid)
 
-    def tell_unsaved(self, gfid: Gfid) -> None:
+    def raise_unsaved(self, gfid: Gfid) -> None:
         """Whoever next syncs or closes the file is told, as by a kernel that fails to write back."""
         error = self._unsaved.pop(gfid, None)
         if error is not None:
@@ -300,12 +300,12 @@ class Streams:
             stream.transaction.live.discard(child)
             self.close_soon(gfid)
 
-    def uses(self, fd: Fd) -> Stream | None:
+    def held_through(self, fd: Fd) -> Stream | None:
         """The stream whose lock and marks are held by way of this very fd."""
         stream = self._streams.get(fd.gfid)
         return stream if stream is not None and stream.transaction.marked[0] is fd else None
 
-    def announced(self, gfid: Gfid, moment: int) -> Mapping[int, Counters]:
+    def own_marks(self, gfid: Gfid, moment: int) -> Mapping[int, Counters]:
         """The children on which a change of our own has been announced since before that moment, and is still; and
         what their dirty counters say of it."""
         stream = self._streams.get(gfid)

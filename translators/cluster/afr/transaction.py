@@ -210,7 +210,7 @@ class Transaction:
         for gfid in self.gfids:
             self.afr.doubted(gfid)
 
-    def tell(self, blame: frozenset[int], then: Then) -> Phase | None:
+    def put_on_record(self, blame: frozenset[int], then: Then) -> Phase | None:
         """Put on record who missed a change, while the transaction goes on: `blame` those that missed this one. Each
         name that a copy lacks is counted, the bytes that it lacks are not."""
         if self.kind is Kind.ENTRY:

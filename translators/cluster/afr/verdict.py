@@ -254,14 +254,14 @@ def standing(
     camps = {
         iatt.gfid: frozenset(child for child in found if found[child].gfid == iatt.gfid) for iatt in found.values()
     }
-    told = {gfid: knowing(copies[gfid], majority) & frozenset(voters) for gfid in camps}
-    stays = [gfid for gfid in camps if camps[gfid] & told[gfid]]
+    know = {gfid: knowing(copies[gfid], majority) & frozenset(voters) for gfid in camps}
+    stays = [gfid for gfid in camps if camps[gfid] & know[gfid]]
     if stays:
-        gfid = max(stays, key=lambda gfid: weight(camps[gfid] & told[gfid]))
-        return gfid, camps[gfid] & told[gfid]
-    unknown = [gfid for gfid in camps if not told[gfid]]
+        gfid = max(stays, key=lambda gfid: weight(camps[gfid] & know[gfid]))
+        return gfid, camps[gfid] & know[gfid]
+    unknown = [gfid for gfid in camps if not know[gfid]]
     if not unknown:
-        return None, frozenset().union(*told.values())
+        return None, frozenset().union(*know.values())
     gfid = max(unknown, key=lambda gfid: weight(camps[gfid]))
     elsewhere = frozenset(child for child in copies[gfid] if child in voters and child not in found)
     if weight(elsewhere) > weight(camps[gfid]):
