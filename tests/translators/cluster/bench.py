@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
+import anyio.abc
 import anyio.lowlevel
 import attrs
 
@@ -117,6 +119,14 @@ class Gate:
     @property
     def busy(self) -> bool:
         return bool(self._waiting)
+
+    @asynccontextmanager
+    async def holding(self, fop: Callable[..., Awaitable[object]], *args: Any) -> AsyncIterator[anyio.abc.TaskGroup]:
+        """A fop under way, one of whose answers it holds back. In the end its caller, if not cancelled, gets them."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(awaiting, fop, *args)
+            await self.arrival()
+            yield group
 
     async def arrival(self) -> None:
         """Return once somebody waits for an answer."""

@@ -240,9 +240,7 @@ async def test_a_child_that_was_away_for_a_moment_has_lost_its_lock_and_takes_no
     async with mirror(3, post_op_delay=FOR_EVER) as bench:
         fd = await opened(bench)
         gate = Gate(bench.switches[1], "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.writev, bench.call, fd, b"A", 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.writev, bench.call, fd, b"A", 0):
             bench.switches[2].turn(False)
             bench.switches[2].turn(True)
             began = moment(bench)

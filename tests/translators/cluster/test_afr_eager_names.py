@@ -356,9 +356,7 @@ async def test_changes_of_one_name_happen_in_the_same_order_on_all_copies() -> N
         await bench.mkdir("before")
         gate = Gate(bench.switches[1], "mkdir")
         place = await bench.loc("d")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.mkdir, bench.requesting(), place, 0o755, 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.mkdir, bench.requesting(), place, 0o755, 0) as group:
             group.start_soon(awaiting, bench.top.rename, bench.call, place, await bench.loc("e"))
             await anyio.lowlevel.checkpoint()
             assert "rename" not in bench.switches[0].seen

@@ -298,9 +298,7 @@ async def test_a_listing_that_hangs_in_the_midst_ends_in_an_error_and_begins_ane
 
 async def waits_for(bench: Bench, gate: Gate, work: Work) -> None:
     """It has not ended after several timeouts, nobody is fenced, and it ends with the answer."""
-    async with anyio.create_task_group() as group:
-        group.start_soon(awaiting, work, bench)
-        await gate.arrival()
+    async with gate.holding(work, bench):
         await anyio.sleep(4 * SOON)
         assert gate.busy
         assert not afr_of(bench).laggards.fenced
@@ -333,9 +331,7 @@ async def test_the_only_good_copy_is_waited_for() -> None:
         bench.switches[0].turn(True)
         fd = await bench.open("f")
         gate = hung(bench, "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.writev, bench.call, fd, b"N", 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.writev, bench.call, fd, b"N", 0):
             await anyio.sleep(4 * SOON)
             assert not afr_of(bench).laggards.fenced
             gate.open()
@@ -484,9 +480,7 @@ async def test_a_caller_cancelled_while_a_laggard_is_waited_for_leaves_nothing_h
     async with mirror(laggard_timeout=SOON) as bench:
         await bench.write("f", b"old")
         gate = hung(bench, "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, write, bench)
-            await gate.arrival()
+        async with gate.holding(write, bench) as group:
             group.cancel_scope.cancel()
         with anyio.fail_after(LONG):
             while not afr_of(bench).laggards.fenced:  # noqa: ASYNC110 (nothing tells)

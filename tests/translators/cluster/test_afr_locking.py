@@ -178,9 +178,7 @@ async def test_a_client_that_is_gone_leaves_its_change_the_locks_until_it_has_en
     async with mirror() as bench:
         fd = await bench.create("f")
         gate = Gate(bench.switches[1], "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.writev, bench.call, fd, b"x", 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.writev, bench.call, fd, b"x", 0):
             bench.top.disconnect(bench.call.client)
             assert [brick.locks.held for brick in bench.bricks] == [1, 1]
             gate.open()

@@ -192,9 +192,7 @@ async def test_an_fd_released_while_it_is_being_opened_is_left_open_nowhere() ->
     async with mirror() as bench:
         fd = await opened_while_away(bench, 1)
         gate = Gate(bench.switches[1], "open")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.readv, bench.call, fd, 10, 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.readv, bench.call, fd, 10, 0):
             bench.top.release(fd)
             gate.open()
 

@@ -72,9 +72,7 @@ async def test_who_looks_before_a_missed_name_is_on_record_does_not_take_the_cop
         await bench.mkdir("a")
         bench.switches[1].refuse = lambda name, args: fail(errno.EIO) if name == "mkdir" else None
         place, gate = await bench.loc("b"), Gate(bench.switches[0], "xattrop")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.mkdir, bench.requesting(), place, 0o755, 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.mkdir, bench.requesting(), place, 0o755, 0):
             await bench.names()
             gate.open()
 
@@ -89,9 +87,7 @@ async def test_a_child_that_failed_the_announcement_and_missed_a_name_is_not_tak
     async with mirror() as bench:
         bench.switches[1].refuse = lambda name, args: fail(errno.EIO) if name == "xattrop" else None
         place, gate = await bench.loc("b"), Gate(bench.switches[0], "mkdir")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.mkdir, bench.requesting(), place, 0o755, 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.mkdir, bench.requesting(), place, 0o755, 0):
             second = Gate(bench.switches[0], "xattrop")
             gate.open()
             await second.arrival()
@@ -188,9 +184,7 @@ async def test_who_waits_for_what_the_end_of_the_graph_breaks_off_is_told_so(
         async with anyio.create_task_group() as group, mirror() as bench:
             fd = await bench.create("f")
             gate = Gate(bench.switches[1], "writev")
-            async with anyio.create_task_group() as cancelled:
-                cancelled.start_soon(awaiting, bench.top.writev, bench.call, fd, b"text", 0)
-                await gate.arrival()
+            async with gate.holding(bench.top.writev, bench.call, fd, b"text", 0) as cancelled:
                 cancelled.cancel_scope.cancel()
             call = bench.call
             fops: dict[str, Any] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 
-import anyio
 import pytest
 
 from tests.translators.cluster.bench import Gate, afr_of, awaiting, mirror
@@ -114,9 +113,7 @@ async def test_create_that_empties_a_file_takes_its_place_among_the_writes() -> 
         await bench.top.writev(bench.call, appending, b"more", 0)
         writing = await bench.open("f")
         gate = Gate(bench.switches[1], "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.writev, bench.call, writing, b"WWWW", 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.writev, bench.call, writing, b"WWWW", 0) as group:
             flags, fd = os.O_RDWR | os.O_CREAT | os.O_TRUNC, Fd(flags=os.O_RDWR)
             loc = await bench.loc("f")
             group.start_soon(awaiting, bench.top.create, bench.requesting(), loc, flags, 0o644, 0, fd)
