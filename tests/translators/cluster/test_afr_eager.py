@@ -171,9 +171,8 @@ async def test_two_clients_that_write_all_the_time_both_get_on() -> None:
 async def test_a_healer_gets_the_lock_at_once() -> None:
     async with mirror(post_op_delay=FOR_EVER) as bench:
         fd = await opened(bench)
-        bench.switches[1].turn(False)
-        await bench.top.writev(bench.call, fd, b"A", 0)
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.top.writev(bench.call, fd, b"A", 0)
         await bench.top.writev(bench.call, fd, b"B", 1)
         with anyio.fail_after(5):
             assert (await afr_of(bench).heal()).clean
@@ -225,9 +224,8 @@ async def test_writes_without_a_copy_cost_one_round_too() -> None:
 async def test_a_copy_that_comes_back_is_written_again_and_stays_blamed() -> None:
     async with mirror(post_op_delay=FOR_EVER) as bench:
         fd = await opened(bench)
-        bench.switches[0].turn(False)
-        await bench.top.writev(bench.call, fd, b"A", 0)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.top.writev(bench.call, fd, b"A", 0)
         await bench.top.writev(bench.call, fd, b"B", 1)
         await bench.top.flush(bench.call, fd)
 

@@ -227,9 +227,8 @@ async def test_a_healer_gets_the_directory_at_once() -> None:
 
 async def test_who_heals_itself_does_not_take_itself_for_another_client() -> None:
     async with mirror() as bench:
-        bench.switches[1].turn(False)
-        await bench.mkdir("a")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.mkdir("a")
         await bench.mkdir("b")
         assert (await afr_of(bench).heal(ROOT_GFID)).clean
 
@@ -314,9 +313,8 @@ async def test_what_is_known_of_a_new_object_is_as_old_as_the_answers() -> None:
 async def test_a_child_that_goes_ends_it_and_the_next_name_is_missed_by_it() -> None:
     async with mirror() as bench:
         await bench.mkdir("a")
-        bench.switches[1].turn(False)
-        await bench.mkdir("b")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.mkdir("b")
         await afr_of(bench).rest()
 
         assert bench.bricks[0].marks()[ROOT_GFID] == {"trusted.afr.b1": (1, 0, 1)}

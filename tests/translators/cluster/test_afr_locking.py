@@ -244,9 +244,8 @@ async def test_an_owner_of_one_name_gets_another_before_those_who_wait_for_the_f
 async def test_a_heal_cancelled_while_it_waits_leaves_no_lock(how: str, anyio_backend: str) -> None:
     async with mirror() as bench:
         await bench.write("f", b"old")
-        bench.switches[1].turn(False)
-        await bench.write("f", b"new")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.write("f", b"new")
         await lock_first_brick(bench, "mirror", (await bench.find("f")).gfid)
         if how == "task":
             task = asyncio.ensure_future(afr_of(bench).heal())

@@ -97,9 +97,8 @@ async def test_a_file_unlinked_while_open_is_read_where_nothing_was_missed() -> 
         fd = await bench.create("f")
         await bench.top.writev(bench.call, fd, b"one", 0)
         await bench.unlink("f")
-        bench.switches[0].turn(False)
-        await bench.top.writev(bench.call, fd, b"two", 0)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.top.writev(bench.call, fd, b"two", 0)
 
         assert bytes((await bench.top.readv(bench.call, fd, 3, 0)).data) == b"two"
         bench.top.release(fd)
@@ -114,10 +113,9 @@ async def test_what_is_known_of_a_file_unlinked_while_open_is_kept_until_it_is_c
         await bench.write("f", b"old")
         fd = await bench.open("f")
         await bench.unlink("f")
-        bench.switches[0].turn(False)
-        await bench.top.writev(bench.call, fd, b"new", 0)
-        await bench.top.flush(bench.call, fd)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.top.writev(bench.call, fd, b"new", 0)
+            await bench.top.flush(bench.call, fd)
         for number in range(8):
             await bench.write(f"other {number}", b"")
 
@@ -133,10 +131,9 @@ async def test_a_file_unlinked_while_open_is_not_read_from_the_stale_copy_where_
         await bench.write("f", b"old")
         fd = await bench.open("f")
         await bench.unlink("f")
-        bench.switches[0].turn(False)
-        await bench.top.writev(bench.call, fd, b"new", 0)
-        await bench.top.flush(bench.call, fd)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.top.writev(bench.call, fd, b"new", 0)
+            await bench.top.flush(bench.call, fd)
         bench.switches[1].turn(False)
 
         with pytest.raises(OSError) as raised:
