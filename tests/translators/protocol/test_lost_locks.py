@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Awaitable
 
 import anyio
 import pytest
@@ -25,6 +26,18 @@ async def cut_and_back(world: World, graph: Graph, host: str = "client") -> None
     await anyio.sleep(1)
     assert client_of(graph).state is State.DOWN
     assert await graph.up(10)
+
+
+async def one_waits_for_the_other(first: Graph, second: Graph) -> tuple[Fd, Fd, Awaitable[object]]:
+    """The fds of two clients: the first has a lock that the second waits for; and the answer to that."""
+    assert await first.up(10)
+    assert await second.up(10)
+    one, two = client_of(first), client_of(second)
+    mine = await made(one)
+    theirs = Fd(mine.gfid, os.O_RDWR)
+    await two.open(TWO, Loc(mine.gfid), os.O_RDWR, theirs)
+    await one.lk(ONE, mine, LockCommand.SET, WHOLE)
+    return mine, theirs, two.lk(TWO, theirs, LockCommand.WAIT, WHOLE)
 
 
 async def is_bad(client: Client, fd: Fd, call: Call = ONE) -> bool:
@@ -51,13 +64,7 @@ def test_who_lost_its_lock_writes_no_more_while_another_holds_it(backend: str) -
     async def test(world: World) -> None:
         async with world.client("one") as first, world.client("two") as second:
             one, two = client_of(first), client_of(second)
-            assert await first.up(10)
-            assert await second.up(10)
-            mine = await made(one)
-            theirs = Fd(mine.gfid, os.O_RDWR)
-            await two.open(TWO, Loc(mine.gfid), os.O_RDWR, theirs)
-            await one.lk(ONE, mine, LockCommand.SET, WHOLE)
-            waiting = two.lk(TWO, theirs, LockCommand.WAIT, WHOLE)
+            mine, theirs, waiting = await one_waits_for_the_other(first, second)
             world.cut("one")
             await waiting
             assert await first.up(10)
@@ -163,13 +170,7 @@ def test_a_request_that_waits_is_granted_to_nobody_when_its_connection_is_cut(ba
     async def test(world: World) -> None:
         async with world.client("one") as first, world.client("two") as second:
             one, two = client_of(first), client_of(second)
-            assert await first.up(10)
-            assert await second.up(10)
-            mine = await made(one)
-            theirs = Fd(mine.gfid, os.O_RDWR)
-            await two.open(TWO, Loc(mine.gfid), os.O_RDWR, theirs)
-            await one.lk(ONE, mine, LockCommand.SET, WHOLE)
-            waiting = two.lk(TWO, theirs, LockCommand.WAIT, WHOLE)
+            mine, theirs, waiting = await one_waits_for_the_other(first, second)
             await anyio.sleep(1)
             world.cut("two")
             with fails(errno.ENOTCONN):
