@@ -42,8 +42,10 @@ class Change(Generic[R]):
     """Of the afr, when the fop was wound."""
     done_on: frozenset[int] = attrs.field(init=False, default=frozenset())
     blame: frozenset[int] = attrs.field(init=False, default=frozenset())
+    """The copies that missed it."""
     error: OSError | None = attrs.field(init=False, default=None)
     over: bool = attrs.field(init=False, default=False)
+    """It shares a transaction with others, and its last phase is done."""
     _answers: Answers[R] = attrs.field(init=False)
     _outcomes: Sequence[Outcome[R]] | dict[int, Outcome[R]] = attrs.field(init=False, default=())
     """By child; a list where every child has answered."""
@@ -89,7 +91,7 @@ class Change(Generic[R]):
         return Phase("op", lambda: answers, lambda outcomes: self._heard(outcomes, then))
 
     def conclude(self) -> None:
-        """Of one that shares a transaction with others: its last phase is done."""
+        """See `over`. It is an error that a copy missed it and is not on record for that."""
         if self.error is None and not self.blame <= self.transaction.on_record:
             self.error = self.transaction.error
         self.over = True

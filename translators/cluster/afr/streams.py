@@ -220,7 +220,7 @@ class Streams:
 
     def stop(self) -> None:
         """The graph has ended, and what it did not wait for any longer is not done any more."""
-        for stream in self._streams.values():
+        for stream in list(self._streams.values()):
             stream.break_off(self._afr.name)
 
     async def close_all(self) -> None:
@@ -229,7 +229,7 @@ class Streams:
             await self.close(gfid)
 
     def raise_unsaved(self, gfid: Gfid) -> None:
-        """Whoever next syncs or closes the file is told, as by a kernel that fails to write back."""
+        """Once, to whoever next syncs or closes the file, as by a kernel that fails to write back."""
         error = self._unsaved.pop(gfid, None)
         if error is not None:
             raise error
