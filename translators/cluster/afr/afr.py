@@ -103,10 +103,8 @@ class Afr(ReplicaSet):
         return await self.name_changes.make(loc, Translator.symlink, call, target, loc, umask)
 
     async def link(self, call: Call, old: Loc, new: Loc) -> Made:
-        there = await self.object_at(call, old)
-        return (
-            await self.name_changes.change([EntryLock.on(new)], [new.parent], Translator.link, call, there, new)
-        ).reply
+        there, locks = await self.object_at(call, old), [EntryLock.on(new)]
+        return (await self.name_changes.change(locks, [new.parent], Translator.link, call, there, new)).reply
 
     async def unlink(self, call: Call, loc: Loc, xflags: int = 0) -> Removed:
         locks = [EntryLock.on(loc)]

@@ -184,7 +184,7 @@ class KnownChildren:
             self._admission = admit(names, self.said, serving, self._fresh)
         admission = self._admission
         if admission.write is None or afr.up - admission.admitted:
-            afr.settle(admission.admitted, better)
+            afr.take_part(admission.admitted, better)
         if self._out and not self._watching:
             self._watching = True
             self._afr.tasks.start_daemon(self._watch())

@@ -159,7 +159,7 @@ class ReplicaSet(AfrSettings):
     def settled(self) -> bool:
         return self.known.settled
 
-    def settle(self, admitted: Collection[int], better: bool) -> None:
+    def take_part(self, admitted: Collection[int], better: bool) -> None:
         """These children take part from now on, but for those that are fenced. `better`: somebody came, or knows more
         than before."""
         suspect = self.suspects.decisive
@@ -199,14 +199,20 @@ class ReplicaSet(AfrSettings):
         self.application_locks.disconnected(client)
         super().disconnect(client)
 
-    @property
-    def healing_domain(self) -> str:
-        """In which lock domain healers keep off each other; changes lock in the one that bears this afr's name."""
-        return f"{self.name}:self-heal"
+    def children_up(self) -> list[Translator]:
+        return [self.children[child] for child in sorted(self.up)]
 
-    def choose(self, copies: Collection[int], gfid: Gfid = NULL_GFID) -> int:
-        """The copy to read from, among good ones; its attributes are told, too."""
-        return self.choice.of(copies, gfid)
+    @property
+    def health(self) -> str:
+        """For people: `up` or `down`, and behind commas which children are kept out or fenced, and why, and what broke
+        off the last heal."""
+        out = {name: f"kept out: {why}" for name, why in self.known.reasons.items()}
+        out |= {self.children[child].name: "fenced: it owes an answer" for child in self.laggards.fenced}
+        words = [*(f"{name} {why}" for name, why in out.items())]
+        words += [f"the healer {self.crawler.trouble}"] if self.crawler.trouble else []
+        return ", ".join([self.state.value, *words])
+
+    # --- what is known of copies -------------------------------------------------------------------------------------
 
     def known_readable(self, gfid: Gfid) -> frozenset[int]:
         """The copies that are known to be good, without asking."""
@@ -235,45 +241,13 @@ class ReplicaSet(AfrSettings):
         state.changed_at = self.moment
         return state
 
-    def new_lock_owner(self) -> bytes:
-        """Unlike any other owner's, of this process or another."""
-        return self._owner_salt + next(self._owners).to_bytes(8, "big")
+    async def good_copies(self, call: Call, gfid: Gfid) -> frozenset[int]:
+        """The copies whose word counts: as this client knows, or (strict reads) as a quorum holds for certain."""
+        if self.strict_reads:
+            return await strict.certain_copies(self, call, gfid)
+        return await reading.readable_copies(self, call, gfid)
 
-    @property
-    def health(self) -> str:
-        """For people: `up` or `down`, and behind commas which children are kept out or fenced, and why, and what broke
-        off the last heal."""
-        out = {name: f"kept out: {why}" for name, why in self.known.reasons.items()}
-        out |= {self.children[child].name: "fenced: it owes an answer" for child in self.laggards.fenced}
-        words = [*(f"{name} {why}" for name, why in out.items())]
-        words += [f"the healer {self.crawler.trouble}"] if self.crawler.trouble else []
-        return ", ".join([self.state.value, *words])
-
-    async def rest(self) -> None:
-        """Return when no lock and no mark is kept for changes to come."""
-        await self.streams.close_all()
-
-    # --- healing -----------------------------------------------------------------------------------------------------
-
-    async def accept(self, child_name: str) -> None:
-        """Take a child that is kept out for one of this afr's: it counts as empty, and a full heal fills it.
-
-        EINVAL no such child, or none beside it that is known; ENOTCONN a child cannot be asked.
-        """
-        await accept(self, child_name)
-
-    async def heal(self, gfid: Gfid | None = None, full: bool = False) -> HealReport:
-        """Heal one object, or all that the children's indices name; `full` looks at every object of the tree."""
-        await self.known.quiet()
-        await self.rest()
-        return await self.crawler.heal(gfid, full)
-
-    async def pending(self) -> HealReport:
-        """What is to be healed, without healing it."""
-        await self.rest()
-        return await self.crawler.pending()
-
-    # --- how each kind of fop is replicated --------------------------------------------------------------------------
+    # --- what fops are made of ---------------------------------------------------------------------------------------
 
     async def object_at(self, call: Call, target: T) -> T:
         """What a place that is given by its name alone stands for: good copies decide, each child need not agree."""
@@ -301,26 +275,52 @@ class ReplicaSet(AfrSettings):
         """Ask one good copy of `target`, and the next one where that fails."""
         return await (strict.read if self.strict_reads else reading.read)(self, call, target, ask)
 
-    def steps(self, transaction: Transaction) -> Steps:
-        return Steps(self.index, self.tasks, self.finishing, self.laggards.patience(transaction))
-
-    async def good_copies(self, call: Call, gfid: Gfid) -> frozenset[int]:
-        """The copies whose word counts: as this client knows, or (strict reads) as a quorum holds for certain."""
-        if self.strict_reads:
-            return await strict.certain_copies(self, call, gfid)
-        return await reading.readable_copies(self, call, gfid)
-
-    def children_up(self) -> list[Translator]:
-        return [self.children[child] for child in sorted(self.up)]
-
-    # --- open files --------------------------------------------------------------------------------------------------
-
-    def release(self, fd: Fd) -> None:
-        super().release(fd)
-        self.openings.released(fd)
+    def choose(self, copies: Collection[int], gfid: Gfid = NULL_GFID) -> int:
+        """The copy to read from, among good ones; its attributes are told, too."""
+        return self.choice.of(copies, gfid)
 
     def quorum_reply(self, outcomes: Sequence[Outcome[R]]) -> R:
         replies = {self.index[o.child]: o.value for o in outcomes if o.value is not None}
         if not self.quorum.met(replies):
             raise combined_error(outcomes)
         return replies[min(replies)]
+
+    def steps(self, transaction: Transaction) -> Steps:
+        return Steps(self.index, self.tasks, self.finishing, self.laggards.patience(transaction))
+
+    def new_lock_owner(self) -> bytes:
+        """Unlike any other owner's, of this process or another."""
+        return self._owner_salt + next(self._owners).to_bytes(8, "big")
+
+    def release(self, fd: Fd) -> None:
+        super().release(fd)
+        self.openings.released(fd)
+
+    # --- healing -----------------------------------------------------------------------------------------------------
+
+    async def accept(self, child_name: str) -> None:
+        """Take a child that is kept out for one of this afr's: it counts as empty, and a full heal fills it.
+
+        EINVAL no such child, or none beside it that is known; ENOTCONN a child cannot be asked.
+        """
+        await accept(self, child_name)
+
+    async def heal(self, gfid: Gfid | None = None, full: bool = False) -> HealReport:
+        """Heal one object, or all that the children's indices name; `full` looks at every object of the tree."""
+        await self.known.quiet()
+        await self.rest()
+        return await self.crawler.heal(gfid, full)
+
+    async def pending(self) -> HealReport:
+        """What is to be healed, without healing it."""
+        await self.rest()
+        return await self.crawler.pending()
+
+    async def rest(self) -> None:
+        """Return when no lock and no mark is kept for changes to come."""
+        await self.streams.close_all()
+
+    @property
+    def healing_domain(self) -> str:
+        """In which lock domain healers keep off each other; changes lock in the one that bears this afr's name."""
+        return f"{self.name}:self-heal"
