@@ -16,9 +16,10 @@ import pytest
 
 from tests.translators.cluster import bench as benches
 from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, locks_left
-from volgraph.graph import ROOT_GFID, Graph, Loc, ParentDown, fail, tasks
+from volgraph.graph import ROOT_GFID, Graph, Loc, NewAttributes, ParentDown, fail, tasks
 from volgraph.translators.cluster.afr import Afr, streams
 from volgraph.translators.cluster.afr import change as change_module
+from volgraph.translators.cluster.afr.transaction import Transaction
 from volgraph.translators.storage.memory import Memory
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ async def test_who_waits_for_what_the_end_of_the_graph_breaks_off_is_told_so(
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
-@pytest.mark.parametrize("change", ["write", "append", "mkdir"])
+@pytest.mark.parametrize("change", ["write", "append", "mkdir", "setattr"])
 async def test_a_bug_of_our_own_leaves_no_lock_and_keeps_the_mark(
     change: str, late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,8 +220,9 @@ async def test_a_bug_of_our_own_leaves_no_lock_and_keeps_the_mark(
             "write": lambda: bench.top.writev(call, fd, b"TEXT", 0),
             "append": lambda: bench.top.writev(call, appending, b"more", 0),
             "mkdir": lambda: bench.top.mkdir(bench.requesting(), directory, 0o755, 0),
+            "setattr": lambda: bench.top.setattr(call, Loc(fd.gfid), NewAttributes(mode=0o600)),
         }
-        gate = Gate(bench.switches[1], "writev", "mkdir")
+        gate = Gate(bench.switches[1], "writev", "mkdir", "setattr")
 
         async def make() -> None:
             with pytest.raises(ZeroDivisionError, match="the bug"):
@@ -239,6 +241,25 @@ async def test_a_bug_of_our_own_leaves_no_lock_and_keeps_the_mark(
 
         assert locks_left(bench) == 0
         assert any(bench.marks())
+        assert (await afr_of(bench).heal()).clean
+        assert bench.images_equal()
+
+
+@pytest.mark.parametrize("change", ["write", "mkdir"])
+async def test_a_bug_of_our_own_before_a_stream_is_open_leaves_no_lock(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with mirror() as bench:
+        fd = await bench.create("f")
+        await afr_of(bench).rest()
+        with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError, match="the bug"):
+            patch.setattr(Transaction, "_heed", mock.Mock(side_effect=ZeroDivisionError("the bug")))
+            await (bench.mkdir("a") if change == "mkdir" else bench.top.writev(bench.call, fd, b"text", 0))
+
+        assert locks_left(bench) == 0
+        assert any(bench.marks())
+        with anyio.fail_after(5):
+            await (bench.mkdir("a") if change == "mkdir" else bench.top.writev(bench.call, fd, b"text", 0))
         assert (await afr_of(bench).heal()).clean
         assert bench.images_equal()
 

@@ -175,7 +175,7 @@ async def single_change(
     change: Change[Any] = Change(transaction, call, wind, makes_object)
     afr.under_way.add(transaction)
     try:
-        await transaction.steps.run(transaction.begin(lambda: change.operate(transaction.end)))
+        await transaction.run(lambda: change.operate(transaction.end))
     finally:
         transaction.steps.when_over(partial(afr.under_way.discard, transaction))
     error = change.error or transaction.error

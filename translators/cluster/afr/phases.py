@@ -65,7 +65,19 @@ class Steps:
     async def run(self, first: Phase | None) -> None:
         """Go through the phases. What a child raises that is no OSError surfaces at the end, after the last phase."""
         self.phase = first
-        await self._run()
+        try:
+            await self._proceed()
+        except Exception:  # our own bug: the phase at which it came stays
+            raise
+        except BaseException:  # the caller is cancelled, in whatever way: others finish what it began
+            self.abandoned = True
+            if self.phase is not None and self.phase.withdraw is not None:
+                self.phase.withdraw()
+            self._start_finisher()
+            raise
+        bug, self._bug = self._bug, None  # once: other phases of the same transaction may follow
+        if bug is not None:
+            raise bug
 
     def start(self, first: Phase | None) -> None:
         """Go through the phases with nobody waiting; in a task only if a child does not answer at once."""
@@ -76,25 +88,6 @@ class Steps:
                 self._start_finisher()
                 return
             self._take(self._answers.outcomes)
-
-    async def _run(self) -> None:
-        try:
-            await self._proceed()
-        except Exception:
-            raise
-        except BaseException:  # the caller is cancelled, in whatever way: others finish what it began
-            self.abandoned = True
-            if self.phase is not None and self.phase.withdraw is not None:
-                self.phase.withdraw()
-            self._start_finisher()
-            raise
-        self._raise_bug()
-
-    def _raise_bug(self) -> None:
-        """Once: other phases of the same transaction may follow."""
-        bug, self._bug = self._bug, None
-        if bug is not None:
-            raise bug
 
     def _start_finisher(self) -> None:
         """Go on in the graph's task group. What a child raises that is no OSError surfaces there."""

@@ -138,7 +138,7 @@ class Streams:
         stream.closing = stream.single or self._keeps_none or stream.gfid in self._making_way
         transaction = stream.transaction
         try:
-            await transaction.steps.run(transaction.begin(lambda: self._opened(stream)))
+            await transaction.run(lambda: self._opened(stream))
             if transaction.error is not None:
                 raise transaction.error
         except BaseException:
