@@ -105,8 +105,8 @@ class Transaction:
         return self._try_lock(0, then)
 
     async def run(self, then: Then) -> None:
-        """Begin, and go through the phases. After a bug of our own, which surfaces here, nobody knows what has happened,
-        and nothing stays locked."""
+        """Begin, and go through the phases. A bug of our own surfaces; nobody knows what has happened then, and nothing
+        stays locked."""
         try:
             await self.steps.run(self.begin(then))
         except Exception:
