@@ -66,7 +66,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class FopKind(Enum):
-    """What a fop touches (afr.md 4.3): replication treats each kind in one way."""
+    """What a fop touches: replication treats each kind in one way."""
 
     READ = "reads an object"
     LIST = "reads a directory"

@@ -1,4 +1,4 @@
-"""How a client gets to a volume: connect, ask what is spoken, find the brick's port, attach (wire.md 8)."""
+"""How a client gets to a volume: connect, ask what is spoken, find the brick's port, attach."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ FIRST_WORD_SECONDS = 10.0
 """How long a child may keep silent before this node says up or down without it."""
 
 OWN_PID = -6
-"""How bricks know calls that are no application's (wire.md 3)."""
+"""How bricks know calls that are no application's: their pid is below zero."""
 
 SCHEDULERS = ("rr", "random", "alu", "nufa", "switch")
 SELF_HEAL_OFF = ("off", "no", "false", "disable", "0")
