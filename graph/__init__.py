@@ -4,6 +4,7 @@ from .answers import Answers, Coming, Done, Fop, Outcome, fan_out, started, wind
 from .capabilities import EVERYTHING, Capability, all_capabilities
 from .errors import ProtocolError, fail, in_doubt, is_in_doubt
 from .events import ChildChanged, ChildDown, ChildUp, Contention, Event, ParentDown, ParentUp
+from .fops import FOPS, FopKind, fop
 from .graph import Graph, children_first
 from .inodes import Inodes
 from .link import all_that_is_wrong, link
@@ -31,7 +32,7 @@ from .replies import (
     Xattrs,
 )
 from .seams import Seams
-from .translator import FOPS, FopKind, State, Translator, fop
+from .translator import State, Translator
 from .types import (
     NOW_NS,
     NULL_GFID,

@@ -245,7 +245,7 @@ async def test_a_client_comes_back_with_its_open_files(brick: Brick) -> None:
 async def test_a_volume_that_the_brick_does_not_have(brick: Brick) -> None:
     far = Client("far", remote_host="127.0.0.1", remote_port=brick.port, remote_subvolume="/none")
     async with Graph(far) as graph:
-        await graph.settled(10)
+        await graph.heard_from_top(10)
 
         assert far.state is State.DOWN
         with failing(errno.ENOTCONN):
