@@ -1,4 +1,17 @@
-"""The model: translators, their fops and replies, options, events, link, lifecycle, fan-out and the four seams."""
+"""The model: translators, their fops and replies, options, events, link, lifecycle, fan-out and the four seams.
+
+To be read in this order:
+
+    fops, translator            the fop table, and the node that has it
+    types, replies, errors      what fops take, answer and raise
+    answers, tasks              how an answer is awaited, and one fop wound to many children
+    events, options, capabilities   what a type says of itself
+    registry, link, graph       from a spec to nodes that are started and stopped together
+    seams                       time, chance, disk and network: the only ways out
+    disk, pool, network, sockets, trio_sockets, keepalive   what lies behind them in production
+    inodes                      what a node remembers of each object
+    render                      pictures of a graph
+"""
 
 from .answers import Answers, Coming, Done, Fop, Outcome, fan_out, started, wind
 from .capabilities import EVERYTHING, Capability, all_capabilities

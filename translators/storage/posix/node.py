@@ -28,7 +28,7 @@ from . import judging
 from .brick import Brick, unlinked_name
 from .granting import insisting
 from .life import PosixLife
-from .names import Names
+from .listed_names import ListedNames
 from .places import READ_DIRECTORY, Found, Place, Where
 
 CONTENT_MAX = 1 << 20
@@ -52,7 +52,7 @@ class OpenDirectory:
 
     fd: int
     gfid: Gfid
-    names: Names | None = None
+    names: ListedNames | None = None
     index: str | None = None
     flags: int = os.O_RDONLY | os.O_DIRECTORY
     hidden: int = 0
