@@ -208,11 +208,13 @@ def test_names_are_not_broken_at_their_hyphens(run: Run) -> None:
     assert not [line for line in told.splitlines() if line.startswith(" " * 12) and line.endswith("-")]
 
 
-def test_help_has_status_0_and_names_every_command(run: Run) -> None:
+def test_help_has_status_0_and_says_what_every_command_does(run: Run) -> None:
     status, out, _ = run("--help")
 
     assert status == 0
     assert sorted(re.findall(r"^    ([a-z]+) ", out, re.MULTILINE)) == COMMANDS
     for command in COMMANDS:
         assert f"\n    {command} " in out
-        assert run(command, "--help")[0] == 0
+        status, told, _ = run(command, "--help")
+        assert status == 0
+        assert re.search(r"\n\n[A-Z](.|\n.)+[.]\n\n", told), told
