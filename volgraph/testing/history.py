@@ -14,6 +14,7 @@ from . import invariants, linearizable
 from .invariants import Image, Majority, Marks, Trial
 from .linearizable import Operation
 from .losses import Losses, undone_at
+from .meanings import MEANINGS
 from .tree import AFR, BRICK, Tree
 from .views import one_place, view
 from .workload import Do, Fault, Go, Workload
@@ -133,7 +134,9 @@ def assert_invariants(history: History) -> None:
     """AssertionError, with the seed, the plan and all that happened, if an invariant is broken."""
     broken = violations(history)
     if broken:
-        raise AssertionError("\n".join([*broken, "", str(history)]))
+        ids = sorted({wrong.partition(":")[0] for wrong in broken})
+        meant = [f"{each} means: {MEANINGS[each]}" for each in ids]
+        raise AssertionError("\n".join([*broken, *meant, "", str(history)]))
 
 
 def violations(history: History) -> list[str]:

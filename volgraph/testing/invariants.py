@@ -1,6 +1,6 @@
 """What must hold after one replicated change under faults: pure functions of what was seen.
 
-Each takes a `Trial` and yields what is wrong. Reports and mutants name them by their ids, I01 and so on.
+Each takes a `Trial` and yields what is wrong. Reports and mutants name them by their ids (meanings.py).
 """
 
 from __future__ import annotations
