@@ -104,6 +104,14 @@ def test_check_takes_the_looser_dialect_and_another_top_when_told(run: Run, tmp_
     assert "no volume 'b'" in run("check", "--top", "b", "good.vol")[2]
 
 
+def test_a_parameter_that_a_spec_does_not_have_is_a_warning(run: Run) -> None:
+    """Whoever gives one thinks that the spec heeds it."""
+    status, out, error = run("check", "--set", "dir=/mine", "good.vol")
+
+    assert (status, out.startswith("good.vol: ok")) == (0, True)
+    assert error == "good.vol: warning: parameter dir: no ${dir} in this spec\n"
+
+
 def test_show_draws_every_form(run: Run) -> None:
     assert run("show", "good.vol")[1] == "top (debug/trace)\n└── a (storage/memory)\n"
     assert run("show", "--format", "mermaid", "good.vol")[1].startswith("graph TD\n")
