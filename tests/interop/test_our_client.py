@@ -129,7 +129,7 @@ async def test_what_the_volume_does_not_show(brick: Brick) -> None:
         far.release(fd)
 
 
-async def test_xattrs_and_counters(brick: Brick) -> None:
+async def test_xattrs_are_kept_and_counters_are_added(brick: Brick) -> None:
     async with Graph(far := client(brick)) as graph:
         assert await graph.up(10)
         gfid, fd = await made(far, b"f")

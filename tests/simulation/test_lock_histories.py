@@ -54,7 +54,7 @@ def test_an_afr_knows_what_its_children_have_forgotten_though_they_do_not_say_so
 @pytest.mark.parametrize("block", range(10))
 @pytest.mark.parametrize("faults", [ROUGH, ROLLING])
 @every_tree
-def test_it_was_searched_for_long(tree: Tree, faults: str, block: int) -> None:
+def test_no_lock_history_of_many_breaks_a_rule(tree: Tree, faults: str, block: int) -> None:
     told: Counter[str] = Counter()
     for seed in range(1000 + 20 * block, 1020 + 20 * block):
         history = lock_history(tree, faults, seed, strict=tree is ONE or seed % 2 == 0)

@@ -453,7 +453,7 @@ async def test_xattrop_adds_and_answers_the_new_value(tmp_path: Path, mode: str)
         (XattropKind.ADD_ARRAY_WITH_DEFAULT, b"\0\0\0\2", b"\0\0\0\1\0\0\0\7", b"\0\0\0\3", b"\0\0\0\3"),
     ],
 )
-async def test_the_other_kinds_of_xattrop(
+async def test_xattrop_adds_long_counters_exchanges_and_adds_with_a_default(
     tmp_path: Path, mode: str, kind: XattropKind, stored: bytes | None, sent: bytes, answer: bytes, kept: bytes
 ) -> None:
     async with running(tmp_path, mode) as hand:
