@@ -20,7 +20,7 @@ from tests.translators.storage.sick import seams_with
 from volgraph.graph import ROOT_GFID, Call, Fd, Graph, Loc, Seams, State
 from volgraph.testing.failing_disk import FailingDisk, SickDisk
 from volgraph.translators import Afr, Locks, Memory, Posix
-from volgraph.translators.storage.posix.reading_only import CHANGING, WRITING
+from volgraph.translators.storage.posix.reading_only import CHANGING_CALLS, CHANGING_FLAGS
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ class MountedReadOnly(SickDisk):
     """What the kernel says of a file system that is mounted so."""
 
     def called(self, name: str, call: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
-        if name in CHANGING or (name == "open" and args[1] & WRITING):
+        if name in CHANGING_CALLS or (name == "open" and args[1] & CHANGING_FLAGS):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return call(*args, **more)
 
