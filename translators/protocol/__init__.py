@@ -1,5 +1,7 @@
 """The wire: `protocol/client` and `protocol/server` speak what GlusterFS 4.x and later speak.
 
+Its files:
+
     client, attach              the client's life: connect, attach, come back
     calls, opened, held_locks   what it has on its way, open, and locked at its server
     lock_owners                 as whom it locks there, for clients of its own graph
