@@ -42,7 +42,7 @@ def acks_without_post_op_quorum() -> Iterator[None]:
     enough = Transaction._enough
 
     def forgiving(self: Transaction, children: Collection[int]) -> bool:
-        return bool(self.missed) or enough(self, children)
+        return bool(self.blamed) or enough(self, children)
 
     with mock.patch.object(Transaction, "_enough", forgiving):
         yield
@@ -110,11 +110,11 @@ def judges_each_write_alone() -> Iterator[None]:
 
     def alone(self: Change[Any], outcomes: Any, then: Any) -> Any:
         transaction = self.transaction
-        missed, transaction.missed = transaction.missed, frozenset()
-        live, clean = set(transaction.live), transaction.clean
+        blamed, transaction.blamed = transaction.blamed, frozenset()
+        live, good = set(transaction.live), transaction.good
         found = judging(self, outcomes, then)
-        transaction.missed |= missed
-        transaction.live, transaction.clean = live, clean
+        transaction.blamed |= blamed
+        transaction.live, transaction.good = live, good
         return found
 
     with mock.patch.object(Change, "_judge", alone):
@@ -186,9 +186,9 @@ def clears_dirty_before_it_blames() -> Iterator[None]:
 
 
 def one_error_everywhere_is_doubt() -> AbstractContextManager[object]:
-    def doubting(outcomes: Any, clean: Collection[int], quorum: Quorum) -> verdict.Verdict:
-        found = verdict.judge(outcomes, clean, quorum)
-        return attrs.evolve(found, settled=found.error is None)
+    def doubting(outcomes: Any, good: Collection[int], quorum: Quorum) -> verdict.Verdict:
+        found = verdict.judge(outcomes, good, quorum)
+        return attrs.evolve(found, in_the_dark=found.error is not None)
 
     return mock.patch.object(change_module, "judge", doubting)
 
@@ -204,9 +204,9 @@ async def a_name_that_is_taken() -> None:
 def who_is_down_has_not_refused() -> AbstractContextManager[object]:
     """The same error from all that are asked counts only if everybody is."""
 
-    def asymmetric(outcomes: Any, clean: Collection[int], quorum: Quorum) -> verdict.Verdict:
-        found = verdict.judge(outcomes, clean, quorum)
-        return attrs.evolve(found, settled=found.settled and len(outcomes) == quorum.children)
+    def asymmetric(outcomes: Any, good: Collection[int], quorum: Quorum) -> verdict.Verdict:
+        found = verdict.judge(outcomes, good, quorum)
+        return attrs.evolve(found, in_the_dark=found.in_the_dark or len(outcomes) < quorum.children)
 
     return mock.patch.object(change_module, "judge", asymmetric)
 

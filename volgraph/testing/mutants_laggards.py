@@ -28,7 +28,7 @@ def lifts_the_fence_at_once() -> Iterator[None]:
     def left(self: Laggards, answers: Answers[Any]) -> None:
         leave_behind(self, answers)
         self.fences.clear()
-        self._afr.settle(self._afr.admitted, better=True)
+        self._afr.take_part(self._afr.admitted, better=True)
 
     with mock.patch.object(Laggards, "_leave_behind", left):
         yield

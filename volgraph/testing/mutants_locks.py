@@ -16,7 +16,8 @@ from ..translators.cluster.afr.application_locks import ApplicationLocks
 from ..translators.cluster.afr.changing_names import SomeNames
 from ..translators.cluster.afr.locks import EntryLock
 from ..translators.cluster.afr.replica_set import ReplicaSet
-from ..translators.cluster.afr.streams import Stream, Streams
+from ..translators.cluster.afr.stream import Stream
+from ..translators.cluster.afr.streams import Streams
 from ..translators.cluster.afr.transaction import Transaction, nothing
 from ..translators.protocol.opened import OpenFds
 from ..translators.storage.memory import Memory, MemoryStore
@@ -205,13 +206,13 @@ async def two_renames_that_meet() -> None:
 
 
 def waits_for_every_child() -> AbstractContextManager[object]:
-    tell = ReplicaSet._tell
+    tell = ReplicaSet._tell_parents
 
     def late(self: ReplicaSet, better: bool) -> None:
         if len(self.known.heard) == len(self.children):
             tell(self, better)
 
-    return mock.patch.object(ReplicaSet, "_tell", late)
+    return mock.patch.object(ReplicaSet, "_tell_parents", late)
 
 
 class Silent(Fated):

@@ -43,10 +43,10 @@ async def an_open_that_most_refuse() -> None:
 
 
 def whoever_lacks_a_name_is_right() -> AbstractContextManager[object]:
-    async def settled(afr: Any, call: Any, loc: Any, outcomes: dict[int, Outcome[Any]]) -> dict[int, Outcome[Any]]:
+    async def lacking(afr: Any, call: Any, loc: Any, outcomes: dict[int, Outcome[Any]]) -> dict[int, Outcome[Any]]:
         return {child: outcome for child, outcome in outcomes.items() if outcome.errno == errno.ENOENT}
 
-    return mock.patch.object(reading, "_settled", settled)
+    return mock.patch.object(reading, "_votes_that_count", lacking)
 
 
 async def a_name_that_one_copy_missed() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import anyio
+import anyio.abc
 import anyio.lowlevel
 import attrs
 
+from tests.translators.cluster.by_path import Paths
 from volgraph.graph import (
     ROOT_GFID,
     Call,
@@ -18,9 +20,7 @@ from volgraph.graph import (
     Coming,
     Done,
     Fd,
-    Gfid,
     Graph,
-    Iatt,
     Loc,
     Translator,
     fail,
@@ -118,6 +118,14 @@ class Gate:
     def busy(self) -> bool:
         return bool(self._waiting)
 
+    @asynccontextmanager
+    async def holding(self, fop: Callable[..., Awaitable[object]], *args: Any) -> AsyncIterator[anyio.abc.TaskGroup]:
+        """A fop under way, one of whose answers it holds back. In the end its caller, if not cancelled, gets them."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(awaiting, fop, *args)
+            await self.arrival()
+            yield group
+
     async def arrival(self) -> None:
         """Return once somebody waits for an answer."""
         with anyio.fail_after(5):
@@ -131,48 +139,10 @@ async def awaiting(fop: Callable[..., Awaitable[object]], *args: Any) -> None:
 
 
 @attrs.define(eq=False)
-class Bench:
-    """Raw fops on a stack, by path relative to the root."""
-
-    graph: Graph
-    top: Translator
+class Bench(Paths):
     switches: list[Switch]
     bricks: list[Memory]
     call: Call = attrs.field(factory=lambda: Call(client="test", lk_owner=b"owner000"))
-
-    def requesting(self) -> Call:
-        return self.call.with_xdata({"gfid-req": self.graph.seams.new_gfid()})
-
-    async def find(self, path: str) -> Iatt:
-        gfid, iatt = ROOT_GFID, None
-        for name in path.split("/"):
-            iatt = (await self.top.lookup(self.call, Loc(parent=gfid, name=name.encode()))).iatt
-            gfid = iatt.gfid
-        assert iatt is not None
-        return iatt
-
-    async def loc(self, path: str) -> Loc:
-        """The place of a path, whether or not something stands there."""
-        above, _, name = path.rpartition("/")
-        parent = (await self.find(above)).gfid if above else ROOT_GFID
-        return Loc(parent=parent, name=name.encode())
-
-    async def mkdir(self, path: str) -> Gfid:
-        return (await self.top.mkdir(self.requesting(), await self.loc(path), 0o755, 0)).iatt.gfid
-
-    async def create(self, path: str) -> Fd:
-        fd = Fd(flags=os.O_RDWR)
-        reply = await self.top.create(
-            self.requesting(), await self.loc(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644, 0, fd
-        )
-        fd.gfid = reply.iatt.gfid
-        return fd
-
-    async def open(self, path: str, flags: int = os.O_RDWR) -> Fd:
-        gfid = (await self.find(path)).gfid
-        fd = Fd(gfid, flags)
-        await self.top.open(self.call, Loc(gfid), flags, fd)
-        return fd
 
     async def write(self, path: str, data: bytes) -> None:
         """Create or overwrite a whole file."""
@@ -186,22 +156,6 @@ class Bench:
         await self.top.flush(self.call, fd)
         self.top.release(fd)
 
-    async def read(self, path: str) -> bytes:
-        fd = await self.open(path, os.O_RDONLY)
-        try:
-            return bytes((await self.top.readv(self.call, fd, 1 << 20, 0)).data)
-        finally:
-            self.top.release(fd)
-
-    async def unlink(self, path: str) -> None:
-        await self.top.unlink(self.call, await self.loc(path))
-
-    async def rmdir(self, path: str) -> None:
-        await self.top.rmdir(self.call, await self.loc(path))
-
-    async def rename(self, old: str, new: str) -> None:
-        await self.top.rename(self.call, await self.loc(old), await self.loc(new))
-
     async def names(self, path: str = "") -> list[str]:
         gfid = (await self.find(path)).gfid if path else ROOT_GFID
         fd = Fd(gfid, is_dir=True)
@@ -209,6 +163,18 @@ class Bench:
         reply = await self.top.readdirp(self.call, fd, 1 << 20, 0)
         self.top.release(fd)
         return sorted(entry.name.decode() for entry in reply.entries)
+
+    @contextmanager
+    def without(self, child: int) -> Iterator[None]:
+        """It is away meanwhile."""
+        self.switches[child].turn(False)
+        yield
+        self.switches[child].turn(True)
+
+    def all_on(self) -> None:
+        for switch in self.switches:
+            if not switch.on:
+                switch.turn(True)
 
     def images_equal(self) -> bool:
         first, *others = [brick.image() for brick in self.bricks]
@@ -260,6 +226,15 @@ async def mirror(count: int = 2, off: Iterable[int] = (), **options: Any) -> Asy
         yield Bench(graph, top, switches, bricks)
 
 
+async def healed(bench: Bench) -> None:
+    """Heal, and nothing may be left."""
+    report = await afr_of(bench).heal()
+
+    assert report.clean, report
+    assert bench.images_equal()
+    assert not any(bench.marks())
+
+
 def locks_left(bench: Bench) -> int:
     """Locks held and requests that wait, on all bricks."""
     return sum(brick.locks.held + brick.locks.waiting for brick in bench.bricks)
@@ -270,4 +245,16 @@ def afr_of(bench: Bench) -> Afr:
     return bench.top
 
 
-__all__ = ["QUIET", "Bench", "Clients", "Gate", "Switch", "afr_of", "awaiting", "clients", "locks_left", "mirror"]
+__all__ = [
+    "QUIET",
+    "Bench",
+    "Clients",
+    "Gate",
+    "Switch",
+    "afr_of",
+    "awaiting",
+    "clients",
+    "healed",
+    "locks_left",
+    "mirror",
+]

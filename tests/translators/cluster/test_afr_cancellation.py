@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, locks_left, mirror
+from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, locks_left, mirror
 from volgraph.graph import Coming, Graph, Loc, NewAttributes, Translator
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.storage.memory import Memory
@@ -92,9 +92,7 @@ async def test_a_bug_of_a_child_that_is_met_after_the_caller_was_cancelled_surfa
         async with mirror() as bench:
             fd = await bench.create("f")
             gate = Gate(bench.switches[1], "writev")
-            async with anyio.create_task_group() as group:
-                group.start_soon(awaiting, bench.top.writev, bench.call, fd, b"text", 0)
-                await gate.arrival()
+            async with gate.holding(bench.top.writev, bench.call, fd, b"text", 0) as group:
                 group.cancel_scope.cancel()
             bug: Any = ZeroDivisionError("the bug")
             gate.fail(0, bug)

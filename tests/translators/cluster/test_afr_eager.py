@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Awaitable
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaitin
 from volgraph.graph import Fd, Loc, NewAttributes, Translator, fail
 from volgraph.testing.fated import OK
 from volgraph.testing.loop import BACKENDS, run
-from volgraph.testing.stage import stage
+from volgraph.testing.stage import Person, stage
 
 pytestmark = pytest.mark.anyio
 
@@ -28,6 +29,13 @@ def moment(bench: Bench) -> list[int]:
     return [len(switch.seen) for switch in bench.switches]
 
 
+async def asked_by(bench: Bench, fop: Awaitable[object]) -> list[list[str]]:
+    """What each child is asked to do for it."""
+    began = moment(bench)
+    await fop
+    return asked_since(bench, began)
+
+
 async def opened(bench: Bench, content: bytes = b"0123456789", flags: int = os.O_RDWR) -> Fd:
     await bench.write("f", content)
     return await bench.open("f", flags)
@@ -37,10 +45,8 @@ async def test_the_second_write_costs_one_round() -> None:
     async with mirror(post_op_delay=FOR_EVER) as bench:
         fd = await opened(bench)
         await bench.top.writev(bench.call, fd, b"A", 0)
-        began = moment(bench)
-        await bench.top.writev(bench.call, fd, b"B", 1)
 
-        assert asked_since(bench, began) == [["writev"], ["writev"]]
+        assert await asked_by(bench, bench.top.writev(bench.call, fd, b"B", 1)) == [["writev"], ["writev"]]
 
 
 async def test_reading_what_is_being_written_costs_one_round_on_one_copy() -> None:
@@ -83,14 +89,20 @@ async def test_an_idle_file_is_given_back_after_the_delay() -> None:
         assert bench.marks() == [{}, {}]
 
 
+def listening(person: Person) -> list[str]:
+    """The names of the fops that go over its connections from now on."""
+    asked: list[str] = []
+    for connection in person.connections:
+        connection.decide = lambda moment: asked.append(moment.fop) or OK  # type: ignore[func-returns-value]
+    return asked
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_file_in_use_stays_locked_until_one_to_two_delays_after_its_last_write(backend: str) -> None:
     async def play() -> None:
         async with stage(post_op_delay=1.0) as (one,):
             fd = await one.make(b"f", b"0123456789")
-            asked: list[str] = []
-            for connection in one.connections:
-                connection.decide = lambda moment: asked.append(moment.fop) or OK  # type: ignore[func-returns-value]
+            asked = listening(one)
             for _ in range(10):
                 await one.write(fd, b"A")
                 await anyio.sleep(0.4)
@@ -110,10 +122,9 @@ def test_without_a_delay_the_last_of_several_writes_at_once_gives_the_file_back(
     async def play() -> None:
         async with stage(post_op_delay=0) as (one,):
             fd = await one.make(b"f", b"0123456789")
-            asked: list[str] = []
+            asked = listening(one)
             for connection in one.connections:
                 connection.before["writev"] = 1.0
-                connection.decide = lambda moment: asked.append(moment.fop) or OK  # type: ignore[func-returns-value]
             async with anyio.create_task_group() as group:
                 for place in range(5):
                     group.start_soon(one.write, fd, b"A", place)
@@ -171,9 +182,8 @@ async def test_two_clients_that_write_all_the_time_both_get_on() -> None:
 async def test_a_healer_gets_the_lock_at_once() -> None:
     async with mirror(post_op_delay=FOR_EVER) as bench:
         fd = await opened(bench)
-        bench.switches[1].turn(False)
-        await bench.top.writev(bench.call, fd, b"A", 0)
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.top.writev(bench.call, fd, b"A", 0)
         await bench.top.writev(bench.call, fd, b"B", 1)
         with anyio.fail_after(5):
             assert (await afr_of(bench).heal()).clean
@@ -188,10 +198,8 @@ async def test_attributes_are_changed_without_giving_the_file_back() -> None:
         await bench.top.writev(bench.call, fd, b"A", 0)
         with anyio.fail_after(5):
             await bench.top.setattr(bench.call, Loc(fd.gfid), NewAttributes(mode=0o600))
-        began = moment(bench)
-        await bench.top.writev(bench.call, fd, b"B", 1)
 
-        assert asked_since(bench, began) == [["writev"], ["writev"]]
+        assert await asked_by(bench, bench.top.writev(bench.call, fd, b"B", 1)) == [["writev"], ["writev"]]
 
 
 # --- who missed something ---------------------------------------------------------------------------------------------
@@ -204,10 +212,8 @@ async def test_a_copy_that_fails_is_blamed_before_the_write_is_acked_and_is_not_
         bench.switches[0].refuse = lambda name, args: fail(errno.EIO) if name == "writev" else None
         await bench.top.writev(bench.call, fd, b"B", 1)
         assert bench.marks()[1]["trusted.afr.b0"] == (1, 0, 0)
-        began = moment(bench)
-        await bench.top.writev(bench.call, fd, b"C", 2)
 
-        assert asked_since(bench, began) == [[], ["writev"]]
+        assert await asked_by(bench, bench.top.writev(bench.call, fd, b"C", 2)) == [[], ["writev"]]
         assert await bench.read("f") == b"ABC3456789"
 
 
@@ -216,18 +222,15 @@ async def test_writes_without_a_copy_cost_one_round_too() -> None:
         fd = await opened(bench)
         bench.switches[0].turn(False)
         await bench.top.writev(bench.call, fd, b"A", 0)
-        began = moment(bench)
-        await bench.top.writev(bench.call, fd, b"B", 1)
 
-        assert asked_since(bench, began) == [[], ["writev"]]
+        assert await asked_by(bench, bench.top.writev(bench.call, fd, b"B", 1)) == [[], ["writev"]]
 
 
 async def test_a_copy_that_comes_back_is_written_again_and_stays_blamed() -> None:
     async with mirror(post_op_delay=FOR_EVER) as bench:
         fd = await opened(bench)
-        bench.switches[0].turn(False)
-        await bench.top.writev(bench.call, fd, b"A", 0)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.top.writev(bench.call, fd, b"A", 0)
         await bench.top.writev(bench.call, fd, b"B", 1)
         await bench.top.flush(bench.call, fd)
 
@@ -240,9 +243,7 @@ async def test_a_child_that_was_away_for_a_moment_has_lost_its_lock_and_takes_no
     async with mirror(3, post_op_delay=FOR_EVER) as bench:
         fd = await opened(bench)
         gate = Gate(bench.switches[1], "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.writev, bench.call, fd, b"A", 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.writev, bench.call, fd, b"A", 0):
             bench.switches[2].turn(False)
             bench.switches[2].turn(True)
             began = moment(bench)
@@ -498,7 +499,7 @@ async def test_that_what_was_written_is_on_no_disk_is_told_to_whoever_asks_next(
         for switch in bench.switches:
             switch.refuse = lambda name, args: fail(errno.EIO) if name == "fsync" else None
         stream = next(iter(afr_of(bench).streams._streams.values()))
-        afr_of(bench).streams.close_all()
+        afr_of(bench).streams.close_all_soon()
         await stream.over
         for switch in bench.switches:
             switch.refuse = lambda name, args: None

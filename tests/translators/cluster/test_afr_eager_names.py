@@ -197,8 +197,8 @@ async def test_a_directory_that_nobody_else_wants_any_more_is_locked_as_a_whole_
     async with clients(post_op_delay=0.01) as (one, two):
         await one.mkdir("a")
         await two.mkdir("b")
-        assert afr_of(one).streams.shared(ROOT_GFID)
-        afr_of(one).streams._shared[ROOT_GFID] -= 60
+        assert not afr_of(one).streams.may_keep(ROOT_GFID)
+        afr_of(one).streams._contended_at[ROOT_GFID] -= 60
         await one.mkdir("c")
         began = moment(one)
         await one.mkdir("d")
@@ -227,13 +227,12 @@ async def test_a_healer_gets_the_directory_at_once() -> None:
 
 async def test_who_heals_itself_does_not_take_itself_for_another_client() -> None:
     async with mirror() as bench:
-        bench.switches[1].turn(False)
-        await bench.mkdir("a")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.mkdir("a")
         await bench.mkdir("b")
         assert (await afr_of(bench).heal(ROOT_GFID)).clean
 
-        assert not afr_of(bench).streams.shared(ROOT_GFID)
+        assert afr_of(bench).streams.may_keep(ROOT_GFID)
 
 
 async def test_a_directory_may_be_removed_right_after_its_last_name() -> None:
@@ -314,9 +313,8 @@ async def test_what_is_known_of_a_new_object_is_as_old_as_the_answers() -> None:
 async def test_a_child_that_goes_ends_it_and_the_next_name_is_missed_by_it() -> None:
     async with mirror() as bench:
         await bench.mkdir("a")
-        bench.switches[1].turn(False)
-        await bench.mkdir("b")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.mkdir("b")
         await afr_of(bench).rest()
 
         assert bench.bricks[0].marks()[ROOT_GFID] == {"trusted.afr.b1": (1, 0, 1)}
@@ -356,9 +354,7 @@ async def test_changes_of_one_name_happen_in_the_same_order_on_all_copies() -> N
         await bench.mkdir("before")
         gate = Gate(bench.switches[1], "mkdir")
         place = await bench.loc("d")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.mkdir, bench.requesting(), place, 0o755, 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.mkdir, bench.requesting(), place, 0o755, 0) as group:
             group.start_soon(awaiting, bench.top.rename, bench.call, place, await bench.loc("e"))
             await anyio.lowlevel.checkpoint()
             assert "rename" not in bench.switches[0].seen

@@ -7,7 +7,7 @@ import errno
 import anyio
 import pytest
 
-from tests.translators.cluster.bench import Bench, afr_of, mirror
+from tests.translators.cluster.bench import Bench, afr_of, healed, mirror
 from volgraph.graph import Loc, NewAttributes, fail
 from volgraph.testing.fated import failing
 from volgraph.testing.loop import BACKENDS, run
@@ -17,16 +17,10 @@ from volgraph.translators.cluster.afr.crawl import PAUSE_SECONDS, PAUSE_SECONDS_
 pytestmark = pytest.mark.anyio
 
 
-async def healed(bench: Bench) -> None:
+async def all_healed(bench: Bench) -> None:
     """All children on, heal, and nothing may be left."""
-    for switch in bench.switches:
-        if not switch.on:
-            switch.turn(True)
-    report = await afr_of(bench).heal()
-
-    assert report.clean, report
-    assert bench.images_equal()
-    assert not any(bench.marks())
+    bench.all_on()
+    await healed(bench)
     assert (await afr_of(bench).heal()).healed == []
 
 
@@ -37,7 +31,7 @@ async def test_a_rewritten_file_is_copied_whole(away: int) -> None:
         bench.switches[away].turn(False)
         await bench.write("f", b"new")
 
-        await healed(bench)
+        await all_healed(bench)
         assert bench.bricks[away].image()["/f"].content == b"new"
 
 
@@ -56,7 +50,7 @@ async def test_names_made_and_removed_meanwhile_are_made_and_removed() -> None:
         await bench.rename("kept/old", "new/moved")
         await bench.top.symlink(bench.requesting(), b"deep/f", await bench.loc("new/link"), 0)
 
-        await healed(bench)
+        await all_healed(bench)
 
 
 async def test_a_directory_renamed_meanwhile_stands_only_at_its_new_place() -> None:
@@ -68,7 +62,7 @@ async def test_a_directory_renamed_meanwhile_stands_only_at_its_new_place() -> N
         await bench.rename("a/d", "b/e")
         await bench.write("b/e/f", b"changed")
 
-        await healed(bench)
+        await all_healed(bench)
 
 
 async def test_attributes_set_meanwhile_are_set() -> None:
@@ -81,7 +75,7 @@ async def test_attributes_set_meanwhile_are_set() -> None:
         await bench.top.setxattr(bench.call, loc, {"user.new": b"2"})
         await bench.top.removexattr(bench.call, loc, "user.old")
 
-        await healed(bench)
+        await all_healed(bench)
 
 
 async def test_a_file_replaced_by_a_directory_meanwhile_becomes_one() -> None:
@@ -92,15 +86,14 @@ async def test_a_file_replaced_by_a_directory_meanwhile_becomes_one() -> None:
         await bench.mkdir("n")
         await bench.write("n/f", b"y")
 
-        await healed(bench)
+        await all_healed(bench)
 
 
 async def test_a_short_write_on_the_sink_leaves_the_blame() -> None:
     async with mirror() as bench:
         await bench.write("f", b"old")
-        bench.switches[1].turn(False)
-        await bench.write("f", b"new and longer")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.write("f", b"new and longer")
         bench.switches[1].refuse = lambda name, args: fail(errno.ENOSPC) if name == "writev" else None
         report = await afr_of(bench).heal()
 
@@ -112,12 +105,10 @@ async def test_a_short_write_on_the_sink_leaves_the_blame() -> None:
 async def test_an_object_changed_on_one_copy_and_deleted_on_the_other_is_not_thrown_away() -> None:
     async with mirror() as bench:
         await bench.write("f", b"x")
-        bench.switches[1].turn(False)
-        await bench.unlink("f")
-        bench.switches[1].turn(True)
-        bench.switches[0].turn(False)
-        await bench.write("f", b"precious")
-        bench.switches[0].turn(True)
+        with bench.without(1):
+            await bench.unlink("f")
+        with bench.without(0):
+            await bench.write("f", b"precious")
         report = await afr_of(bench).heal()
 
         assert report.split_brain
@@ -127,9 +118,8 @@ async def test_an_object_changed_on_one_copy_and_deleted_on_the_other_is_not_thr
 async def test_the_healer_wakes_by_itself_when_a_child_comes_back() -> None:
     async with mirror(self_heal_daemon=True) as bench:
         await bench.write("f", b"old")
-        bench.switches[1].turn(False)
-        await bench.write("f", b"new")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.write("f", b"new")
         await afr_of(bench).crawler.rest()
 
         assert bench.images_equal()
@@ -144,7 +134,7 @@ async def test_three_copies_heal_from_the_two_that_agree() -> None:
         await bench.write("d/f", b"new")
         await bench.write("d/g", b"more")
 
-        await healed(bench)
+        await all_healed(bench)
 
 
 # --- by itself -------------------------------------------------------------------------------------------------------

@@ -344,9 +344,8 @@ async def test_a_child_that_is_known_stays_who_it_is_and_is_filled() -> None:
 
 async def test_what_a_known_child_knows_better_is_not_overwritten() -> None:
     async with mirror(await used(2)) as bench:
-        bench.switches[0].turn(False)
-        await bench.write("better", b"only b1 has it")
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.write("better", b"only b1 has it")
         await filled(bench, "b1")
         assert await bench.read("better") == b"only b1 has it"
 

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, clients, locks_left, mirror
+from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, clients, healed, locks_left, mirror
 from volgraph.graph import (
     ROOT_GFID,
     Call,
@@ -84,13 +84,9 @@ def hung(bench: Bench, *fops: str, child: int = 1) -> Gate:
     return Gate(bench.switches[child], *fops)
 
 
-async def healed(bench: Bench) -> None:
+async def healed_in_time(bench: Bench) -> None:
     with anyio.fail_after(LONG):
-        report = await afr_of(bench).heal()
-
-    assert report.clean, report
-    assert bench.images_equal()
-    assert not any(bench.marks())
+        await healed(bench)
     assert locks_left(bench) == 0
 
 
@@ -145,7 +141,7 @@ async def test_a_child_that_hangs_in_any_phase_keeps_nobody(work: Work, fop: str
         gate.open()
         assert 1 in afr.up
         assert afr.health == "up"
-        await healed(bench)
+        await healed_in_time(bench)
         name = "f" if "f" in await bench.names() else "g"
         assert await bench.read(name) == (b"new" if work is write else b"old")
         assert bench.switches[1].seen[-1] == "readv", "it is read again"
@@ -160,10 +156,9 @@ async def test_a_connection_that_is_cut_ends_the_fence_though_the_answer_never_c
             await write(bench)
         assert set(afr_of(bench).laggards.fenced) == {1}
         gate.closed = False
-        bench.switches[1].turn(False)
-        assert not afr_of(bench).laggards.fenced
-        bench.switches[1].turn(True)
-        await healed(bench)
+        with bench.without(1):
+            assert not afr_of(bench).laggards.fenced
+        await healed_in_time(bench)
         assert await bench.read("f") == b"new"
         gate.let_go()  # nobody cares any more
         assert afr_of(bench).up == {0, 1}
@@ -298,9 +293,7 @@ async def test_a_listing_that_hangs_in_the_midst_ends_in_an_error_and_begins_ane
 
 async def waits_for(bench: Bench, gate: Gate, work: Work) -> None:
     """It has not ended after several timeouts, nobody is fenced, and it ends with the answer."""
-    async with anyio.create_task_group() as group:
-        group.start_soon(awaiting, work, bench)
-        await gate.arrival()
+    async with gate.holding(work, bench):
         await anyio.sleep(4 * SOON)
         assert gate.busy
         assert not afr_of(bench).laggards.fenced
@@ -328,14 +321,11 @@ async def test_a_child_that_the_quorum_needs_is_waited_for(options: dict[str, An
 async def test_the_only_good_copy_is_waited_for() -> None:
     async with mirror(laggard_timeout=SOON) as bench:
         await bench.write("f", b"old")
-        bench.switches[0].turn(False)
-        await bench.write("f", b"newer")
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.write("f", b"newer")
         fd = await bench.open("f")
         gate = hung(bench, "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.writev, bench.call, fd, b"N", 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.writev, bench.call, fd, b"N", 0):
             await anyio.sleep(4 * SOON)
             assert not afr_of(bench).laggards.fenced
             gate.open()
@@ -461,7 +451,7 @@ async def test_a_second_hang_on_the_way_back_is_waited_for_too() -> None:
         assert set(afr_of(bench).laggards.fenced) == {1}
         unlock_gate.open()
         assert not afr_of(bench).laggards.fenced
-        await healed(bench)
+        await healed_in_time(bench)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -484,9 +474,7 @@ async def test_a_caller_cancelled_while_a_laggard_is_waited_for_leaves_nothing_h
     async with mirror(laggard_timeout=SOON) as bench:
         await bench.write("f", b"old")
         gate = hung(bench, "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, write, bench)
-            await gate.arrival()
+        async with gate.holding(write, bench) as group:
             group.cancel_scope.cancel()
         with anyio.fail_after(LONG):
             while not afr_of(bench).laggards.fenced:  # noqa: ASYNC110 (nothing tells)
@@ -495,7 +483,7 @@ async def test_a_caller_cancelled_while_a_laggard_is_waited_for_leaves_nothing_h
 
         assert "trusted.afr.b1" in bench.marks()[0]
         gate.open()
-        await healed(bench)
+        await healed_in_time(bench)
 
 
 async def test_an_error_of_all_that_answer_is_the_callers_and_leaves_marks() -> None:
@@ -512,7 +500,7 @@ async def test_an_error_of_all_that_answer_is_the_callers_and_leaves_marks() -> 
         gate.open()
         for number in (0, 2):
             bench.switches[number].refuse = lambda name, args: None
-        await healed(bench)
+        await healed_in_time(bench)
 
 
 async def test_a_lock_of_an_application_is_held_on_those_that_answer_and_given_back_on_all() -> None:

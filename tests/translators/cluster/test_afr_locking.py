@@ -178,9 +178,7 @@ async def test_a_client_that_is_gone_leaves_its_change_the_locks_until_it_has_en
     async with mirror() as bench:
         fd = await bench.create("f")
         gate = Gate(bench.switches[1], "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.writev, bench.call, fd, b"x", 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.writev, bench.call, fd, b"x", 0):
             bench.top.disconnect(bench.call.client)
             assert [brick.locks.held for brick in bench.bricks] == [1, 1]
             gate.open()
@@ -246,9 +244,8 @@ async def test_an_owner_of_one_name_gets_another_before_those_who_wait_for_the_f
 async def test_a_heal_cancelled_while_it_waits_leaves_no_lock(how: str, anyio_backend: str) -> None:
     async with mirror() as bench:
         await bench.write("f", b"old")
-        bench.switches[1].turn(False)
-        await bench.write("f", b"new")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.write("f", b"new")
         await lock_first_brick(bench, "mirror", (await bench.find("f")).gfid)
         if how == "task":
             task = asyncio.ensure_future(afr_of(bench).heal())

@@ -7,22 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.translators.cluster.bench import Bench, afr_of, mirror
+from tests.translators.cluster.bench import Bench, afr_of, healed, mirror
 from volgraph.graph import ROOT_GFID, Loc, fail
 
 pytestmark = pytest.mark.anyio
 
 
-async def healed(bench: Bench) -> None:
+async def all_healed(bench: Bench) -> None:
     for switch in bench.switches:
         switch.refuse = lambda name, args: None
-        if not switch.on:
-            switch.turn(True)
-    report = await afr_of(bench).heal()
-
-    assert report.clean, report
-    assert bench.images_equal()
-    assert not any(bench.marks())
+    bench.all_on()
+    await healed(bench)
 
 
 async def only_the_last_copy_has(bench: Bench, path: str, content: bytes) -> None:
@@ -30,9 +25,8 @@ async def only_the_last_copy_has(bench: Bench, path: str, content: bytes) -> Non
     await bench.write(path, b"first")
     fd = await bench.open(path)
     for missing, data in ((1, b"A"), (0, b"B")):
-        bench.switches[missing].turn(False)
-        await bench.top.writev(bench.call, fd, data, missing)
-        bench.switches[missing].turn(True)
+        with bench.without(missing):
+            await bench.top.writev(bench.call, fd, data, missing)
 
     assert bench.bricks[2].image()["/" + path].content == content
 
@@ -46,7 +40,7 @@ async def test_the_only_good_copy_of_a_file_is_moved_where_it_missed_the_rename(
         bench.switches[2].turn(False)
         await bench.rename("f", place)
 
-        await healed(bench)
+        await all_healed(bench)
         assert await bench.read(place) == b"BArst"
 
 
@@ -58,7 +52,7 @@ async def test_a_directory_moved_meanwhile_keeps_the_only_good_copy_of_a_file_in
         bench.switches[2].turn(False)
         await bench.rename("a/d", "b/moved")
 
-        await healed(bench)
+        await all_healed(bench)
         assert await bench.read("b/moved/f") == b"BArst"
 
 
@@ -70,7 +64,7 @@ async def test_what_was_moved_out_of_a_directory_before_it_was_removed_keeps_its
         await bench.rename("doomed/f", "saved")
         await bench.rmdir("doomed")
 
-        await healed(bench)
+        await all_healed(bench)
         assert await bench.read("saved") == b"BArst"
 
 
@@ -84,7 +78,7 @@ async def test_names_exchanged_meanwhile_are_exchanged() -> None:
             await bench.rename(old, new)
         inodes = {bench.bricks[1].store.inodes[(await bench.find(name)).gfid] for name in ("a", "b", "a/inside")}
 
-        await healed(bench)
+        await all_healed(bench)
         assert inodes == {
             bench.bricks[1].store.inodes[(await bench.find(name)).gfid] for name in ("a", "b", "a/inside")
         }
@@ -97,20 +91,19 @@ async def test_a_name_taken_away_meanwhile_leaves_the_other_names_of_the_file() 
         bench.switches[1].turn(False)
         await bench.unlink("a")
 
-        await healed(bench)
+        await all_healed(bench)
         assert await bench.names() == ["b"]
 
 
 async def test_a_file_that_a_quorum_deleted_goes_though_the_copy_that_missed_it_blames_a_third() -> None:
     async with mirror(3) as bench:
         await bench.write("f", b"x")
-        bench.switches[2].turn(False)
-        await bench.write("f", b"known to two")
-        bench.switches[2].turn(True)
+        with bench.without(2):
+            await bench.write("f", b"known to two")
         bench.switches[1].turn(False)
         await bench.unlink("f")
 
-        await healed(bench)
+        await all_healed(bench)
         assert await bench.names() == []
 
 
@@ -118,10 +111,9 @@ async def test_one_name_with_two_objects_keeps_no_other_name_from_being_healed()
     async with mirror(3) as bench:
         for brick in bench.bricks[:2]:  # behind the back of the afr: no mark says that they differ
             await brick.mknod(bench.requesting(), Loc(parent=ROOT_GFID, name=b"n3"), 0o100644, 0, 0)
-        bench.switches[2].turn(False)
-        for number in (1, 2, 4, 5):
-            await bench.write(f"n{number}", b"x")
-        bench.switches[2].turn(True)
+        with bench.without(2):
+            for number in (1, 2, 4, 5):
+                await bench.write(f"n{number}", b"x")
         report = await afr_of(bench).heal()
 
         assert [item.gfid for item in report.split_brain] == [ROOT_GFID]
@@ -164,7 +156,7 @@ async def test_a_rename_of_unknown_outcome_has_happened_or_not(copies: int, done
         with pytest.raises(OSError):
             await bench.rename("old", new)
 
-        await healed(bench)
+        await all_healed(bench)
         found: dict[Any, str] = {}
         for path in ("old", "there", "d/new", "new"):
             try:
@@ -183,5 +175,5 @@ async def test_a_name_made_or_removed_in_the_dark_is_there_afterwards(fop: str) 
         with pytest.raises(OSError):
             await (bench.create("new") if fop == "create" else bench.unlink("f"))
 
-        await healed(bench)
+        await all_healed(bench)
         assert await bench.names() == (["f", "new"] if fop == "create" else ["f"])

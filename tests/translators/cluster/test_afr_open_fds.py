@@ -45,10 +45,8 @@ def flags_at(bench: Bench, child: int, fd: Fd) -> int:
 async def opened_while_away(bench: Bench, child: int, flags: int = os.O_RDWR) -> Fd:
     """A file that all copies have, opened while one is away; the child is back now."""
     await bench.write("f", b"0123456789")
-    bench.switches[child].turn(False)
-    fd = await bench.open("f", flags)
-    bench.switches[child].turn(True)
-    return fd
+    with bench.without(child):
+        return await bench.open("f", flags)
 
 
 @pytest.mark.parametrize("child", [0, 1])
@@ -71,13 +69,12 @@ async def test_the_flags_of_the_fd_hold_there_too_but_for_those_that_have_done_t
     """O_DSYNC above all: no fsync comes after what is written through it."""
     once = os.O_CREAT | os.O_EXCL | os.O_TRUNC | os.O_APPEND
     async with mirror() as bench:
-        bench.switches[0].turn(False)
-        fd, loc = Fd(flags=os.O_RDWR), await bench.loc("f")
-        flags = os.O_RDWR | os.O_DSYNC | os.O_DIRECT | os.O_NOATIME | once
-        made = await bench.top.create(bench.requesting(), loc, flags, 0o644, 0, fd)
-        fd.gfid = made.iatt.gfid
-        await bench.top.writev(bench.call, fd, b"one ", 0)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            fd, loc = Fd(flags=os.O_RDWR), await bench.loc("f")
+            flags = os.O_RDWR | os.O_DSYNC | os.O_DIRECT | os.O_NOATIME | once
+            made = await bench.top.create(bench.requesting(), loc, flags, 0o644, 0, fd)
+            fd.gfid = made.iatt.gfid
+            await bench.top.writev(bench.call, fd, b"one ", 0)
         assert (await afr_of(bench).heal()).clean
         await bench.top.writev(bench.call, fd, b"two", 0)
         await bench.top.flush(bench.call, fd)
@@ -93,10 +90,9 @@ async def test_whoever_could_write_when_it_opened_the_file_can_write_it_there() 
         await bench.write("f", b"0123456789")
         gfid = (await bench.find("f")).gfid
         await bench.top.setattr(Call(), Loc(gfid), NewAttributes(mode=0o600, uid=1000, gid=1000))
-        bench.switches[1].turn(False)
-        fd = Fd(gfid, os.O_RDWR)
-        await bench.top.open(SOMEBODY, Loc(gfid), os.O_RDWR, fd)
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            fd = Fd(gfid, os.O_RDWR)
+            await bench.top.open(SOMEBODY, Loc(gfid), os.O_RDWR, fd)
         await bench.top.setattr(Call(), Loc(gfid), NewAttributes(mode=0o400, uid=0, gid=0))
 
         await bench.top.writev(SOMEBODY, fd, b"new", 0)
@@ -123,10 +119,9 @@ async def test_an_fd_for_reading_is_opened_for_reading_there() -> None:
 async def test_a_directory_is_opened_there_and_listed_from_there() -> None:
     async with mirror(read_subvolume="b1") as bench:
         await bench.mkdir("d")
-        bench.switches[1].turn(False)
-        fd = Fd(ROOT_GFID, is_dir=True)
-        await bench.top.opendir(bench.call, ROOT_LOC, fd)
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            fd = Fd(ROOT_GFID, is_dir=True)
+            await bench.top.opendir(bench.call, ROOT_LOC, fd)
 
         reply = await bench.top.readdir(bench.call, fd, 1 << 16, 0)
 
@@ -140,10 +135,9 @@ async def test_a_file_that_was_unlinked_while_the_child_was_away_is_written_and_
     """The child has the name still, until it is healed; then the file is nowhere but in the fds."""
     async with mirror(3) as bench:
         await bench.write("f", b"0123456789")
-        bench.switches[2].turn(False)
-        fd = await bench.open("f")
-        await bench.unlink("f")
-        bench.switches[2].turn(True)
+        with bench.without(2):
+            fd = await bench.open("f")
+            await bench.unlink("f")
         await bench.top.writev(bench.call, fd, b"one", 0)
         assert (await afr_of(bench).heal()).clean
         assert bench.images_equal()
@@ -159,10 +153,9 @@ async def test_a_file_that_was_unlinked_while_the_child_was_away_is_written_and_
 
 async def test_a_file_that_the_child_never_had_and_that_is_gone_is_written_and_read_on() -> None:
     async with mirror(3) as bench:
-        bench.switches[2].turn(False)
-        fd = await bench.create("f")
-        await bench.unlink("f")
-        bench.switches[2].turn(True)
+        with bench.without(2):
+            fd = await bench.create("f")
+            await bench.unlink("f")
         await bench.top.writev(bench.call, fd, b"text", 0)
 
         assert bytes((await bench.top.readv(bench.call, fd, 10, 0)).data) == b"text"
@@ -192,9 +185,7 @@ async def test_an_fd_released_while_it_is_being_opened_is_left_open_nowhere() ->
     async with mirror() as bench:
         fd = await opened_while_away(bench, 1)
         gate = Gate(bench.switches[1], "open")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.readv, bench.call, fd, 10, 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.readv, bench.call, fd, 10, 0):
             bench.top.release(fd)
             gate.open()
 
@@ -240,10 +231,9 @@ async def test_nobody_gets_a_lock_that_is_held_where_the_child_was_away() -> Non
     """A quorum has kept it all the time, so the child that forgot it decides nothing."""
     async with mirror(3) as bench:
         await bench.write("f", b"text")
-        bench.switches[2].turn(False)
-        fd, flock = await bench.open("f"), Flock(LockType.WRITE, 0, 0)
-        await bench.top.lk(bench.call, fd, LockCommand.SET, flock)
-        bench.switches[2].turn(True)
+        with bench.without(2):
+            fd, flock = await bench.open("f"), Flock(LockType.WRITE, 0, 0)
+            await bench.top.lk(bench.call, fd, LockCommand.SET, flock)
 
         with pytest.raises(OSError) as caught:
             await bench.top.lk(SOMEBODY, fd, LockCommand.SET, flock)

@@ -208,9 +208,8 @@ async def test_a_moved_file_that_was_removed_since_leaves_nothing_to_take_back()
     async with mirror() as bench:
         await a_file_or_directory(bench, "file")
         await told_half(bench, 0, "from/old", "to/new")
-        bench.switches[0].turn(False)
-        await bench.unlink("to/new")
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.unlink("to/new")
 
         report = await afr_of(bench).heal()
         assert report.clean, report

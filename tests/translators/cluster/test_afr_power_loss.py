@@ -160,19 +160,17 @@ async def test_blame_of_a_copy_that_was_healed_does_not_come_back_with_a_loss_of
         await bench.write("f", b"text")
         for child in (0, 1):
             await pin(bench, child, ROOT_GFID, is_dir=True)
-        bench.switches[0].turn(False)
-        await change(bench)
-        for gfid in bench.bricks[1].store.marks():
-            await pin(bench, 1, gfid, is_dir=gfid == ROOT_GFID)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await change(bench)
+            for gfid in bench.bricks[1].store.marks():
+                await pin(bench, 1, gfid, is_dir=gfid == ROOT_GFID)
         assert (await afr_of(bench).heal()).clean
-        bench.switches[1].turn(False)
-        bench.bricks[1].crash("synced")
-        assert not bench.bricks[1].store.marks()
+        with bench.without(1):
+            bench.bricks[1].crash("synced")
+            assert not bench.bricks[1].store.marks()
 
-        await change(bench)
-        bench.bricks[1].restart()
-        bench.switches[1].turn(True)
+            await change(bench)
+            bench.bricks[1].restart()
 
         report = await afr_of(bench).heal(full=True)
         assert report.clean, report
@@ -188,12 +186,11 @@ async def test_names_and_attributes_are_on_the_disk_that_was_healed_before_it_is
         for child in (0, 1):
             await pin(bench, child, gfid)
             await pin(bench, child, ROOT_GFID, is_dir=True)
-        bench.switches[0].turn(False)
-        await bench.unlink("gone")
-        await describe(bench)
-        await pin(bench, 1, gfid)
-        await pin(bench, 1, ROOT_GFID, is_dir=True)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.unlink("gone")
+            await describe(bench)
+            await pin(bench, 1, gfid)
+            await pin(bench, 1, ROOT_GFID, is_dir=True)
         assert (await afr_of(bench).heal()).clean
 
         lose_power(bench, 0, 1)
@@ -274,10 +271,9 @@ async def check_healed(bench: Bench, *nodes: Afr) -> None:
 
 async def test_what_a_pair_below_a_unify_has_lost_is_healed_from_beside_the_unify() -> None:
     async with unify_below_a_mirror() as (bench, pair, top):
-        bench.switches[1].turn(False)
-        await add_more(bench)
-        lose_power(bench, 0)
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await add_more(bench)
+            lose_power(bench, 0)
         await bench.graph.heard_from_all(5)
         assert [bench.bricks[copy].image()["/f"].content for copy in (0, 1)] == [b"text", b"text"]
         assert top.suspects.children == {0}
@@ -299,12 +295,11 @@ async def test_a_unify_is_suspect_where_one_of_its_bricks_is(loser: int) -> None
 async def test_a_suspect_below_a_unify_that_is_away_is_not_trusted_with_the_others() -> None:
     async with unify_below_a_mirror() as (bench, _, top):
         lose_power(bench, 2, 3)
-        bench.switches[2].turn(False)
-        await bench.graph.heard_from_all(5)
-        await top.children[0].setxattr(Call(pid=-6), Loc(ROOT_GFID), {SUSPECT_KEY: TRUSTED})
-        assert [brick.store.suspect for brick in bench.bricks] == [False, False, True, False, False]
+        with bench.without(2):
+            await bench.graph.heard_from_all(5)
+            await top.children[0].setxattr(Call(pid=-6), Loc(ROOT_GFID), {SUSPECT_KEY: TRUSTED})
+            assert [brick.store.suspect for brick in bench.bricks] == [False, False, True, False, False]
 
-        bench.switches[2].turn(True)
         await bench.graph.heard_from_all(5)
         assert top.suspects.children == {0}
         with pytest.raises(PermissionError):

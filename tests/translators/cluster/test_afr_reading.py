@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.translators.cluster.bench import Bench, Clients, Gate, Switch, afr_of, awaiting, clients, mirror
+from tests.translators.cluster.bench import Bench, Clients, Gate, Switch, afr_of, clients, mirror
 from volgraph.graph import ROOT_GFID, Call, Fd, Gfid, Graph, Loc, Translator, fail
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.storage.posix import Posix
@@ -25,9 +25,7 @@ async def test_an_inspection_that_a_missed_change_has_overtaken_is_not_believed(
         fd = await bench.create("f")
         await bench.top.writev(bench.call, fd, b"old", 0)
         gate = Gate(bench.switches[0], "lookup")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.lookup, bench.call, Loc(fd.gfid))
-            await gate.arrival()
+        async with gate.holding(bench.top.lookup, bench.call, Loc(fd.gfid)):
             gate.closed = False
             bench.switches[0].refuse = lambda name, args: fail(errno.EIO) if name == "writev" else None
             await bench.top.writev(bench.call, fd, b"new", 0)
@@ -43,9 +41,7 @@ async def test_a_copy_in_the_midst_of_another_clients_change_is_asked_again() ->
         reading = await other.open("f")
         one.switches[0].refuse = lambda name, args: fail(errno.EIO) if name == "writev" else None
         gate = Gate(one.switches[1], "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, one.top.writev, one.call, fd, b"new", 0)
-            await gate.arrival()
+        async with gate.holding(one.top.writev, one.call, fd, b"new", 0):
             await other.find("f")  # the copies are dirty, and nobody is blamed yet
             gate.open()
 
@@ -101,9 +97,8 @@ async def test_a_file_unlinked_while_open_is_read_where_nothing_was_missed() -> 
         fd = await bench.create("f")
         await bench.top.writev(bench.call, fd, b"one", 0)
         await bench.unlink("f")
-        bench.switches[0].turn(False)
-        await bench.top.writev(bench.call, fd, b"two", 0)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.top.writev(bench.call, fd, b"two", 0)
 
         assert bytes((await bench.top.readv(bench.call, fd, 3, 0)).data) == b"two"
         bench.top.release(fd)
@@ -118,10 +113,9 @@ async def test_what_is_known_of_a_file_unlinked_while_open_is_kept_until_it_is_c
         await bench.write("f", b"old")
         fd = await bench.open("f")
         await bench.unlink("f")
-        bench.switches[0].turn(False)
-        await bench.top.writev(bench.call, fd, b"new", 0)
-        await bench.top.flush(bench.call, fd)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.top.writev(bench.call, fd, b"new", 0)
+            await bench.top.flush(bench.call, fd)
         for number in range(8):
             await bench.write(f"other {number}", b"")
 
@@ -137,10 +131,9 @@ async def test_a_file_unlinked_while_open_is_not_read_from_the_stale_copy_where_
         await bench.write("f", b"old")
         fd = await bench.open("f")
         await bench.unlink("f")
-        bench.switches[0].turn(False)
-        await bench.top.writev(bench.call, fd, b"new", 0)
-        await bench.top.flush(bench.call, fd)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.top.writev(bench.call, fd, b"new", 0)
+            await bench.top.flush(bench.call, fd)
         bench.switches[1].turn(False)
 
         with pytest.raises(OSError) as raised:

@@ -7,25 +7,16 @@ import os
 
 import pytest
 
-from tests.translators.cluster.bench import Bench, afr_of, mirror
+from tests.translators.cluster.bench import healed, mirror
 from volgraph.graph import Fd, Loc, NewAttributes, fail
 
 pytestmark = pytest.mark.anyio
 
 
-async def healed(bench: Bench) -> None:
-    report = await afr_of(bench).heal()
-
-    assert report.clean, report
-    assert bench.images_equal()
-    assert not any(bench.marks())
-
-
 async def test_create_opens_the_file_that_good_copies_have_and_not_one_that_a_stale_copy_made() -> None:
     async with mirror() as bench:
-        bench.switches[0].turn(False)
-        await bench.write("f", b"precious")
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.write("f", b"precious")
         there = (await bench.find("f")).gfid
         fd = Fd(there, os.O_RDWR)
         made = await bench.top.create(bench.requesting(), await bench.loc("f"), os.O_RDWR | os.O_CREAT, 0o644, 0, fd)
@@ -42,10 +33,9 @@ async def test_a_stale_copy_that_renames_another_object_is_blamed_for_both_direc
         for path in ("s", "t"):
             await bench.mkdir(path)
         await bench.write("s/n", b"old")
-        bench.switches[2].turn(False)
-        await bench.unlink("s/n")
-        await bench.write("s/n", b"new")
-        bench.switches[2].turn(True)
+        with bench.without(2):
+            await bench.unlink("s/n")
+            await bench.write("s/n", b"new")
         await bench.rename("s/n", "t/n")
         target = (await bench.find("t")).gfid
 
@@ -58,9 +48,8 @@ async def test_a_stale_copy_that_renames_another_object_is_blamed_for_both_direc
 async def test_attributes_after_a_change_are_those_of_a_good_copy() -> None:
     async with mirror() as bench:
         await bench.write("f", b"x" * 10)
-        bench.switches[0].turn(False)
-        await bench.write("f", b"y" * 20)
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.write("f", b"y" * 20)
         fd = await bench.open("f")
         written = await bench.top.writev(bench.call, fd, b"z", 0)
         changed = await bench.top.setattr(bench.call, Loc(fd.gfid), NewAttributes(mode=0o600))
@@ -73,9 +62,8 @@ async def test_attributes_after_a_change_are_those_of_a_good_copy() -> None:
 
 async def test_that_a_stale_copy_lacks_a_name_is_not_told_when_the_quorum_is_missed() -> None:
     async with mirror(3) as bench:
-        bench.switches[2].turn(False)
-        await bench.write("f", b"x")
-        bench.switches[2].turn(True)
+        with bench.without(2):
+            await bench.write("f", b"x")
         bench.switches[1].turn(False)
         with pytest.raises(OSError) as caught:
             await bench.unlink("f")
@@ -87,9 +75,8 @@ async def test_a_new_size_set_as_an_attribute_reaches_a_copy_that_missed_it() ->
     async with mirror() as bench:
         await bench.write("f", b"0123456789")
         gfid = (await bench.find("f")).gfid
-        bench.switches[1].turn(False)
-        changed = await bench.top.setattr(bench.call, Loc(gfid), NewAttributes(size=3, mode=0o600))
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            changed = await bench.top.setattr(bench.call, Loc(gfid), NewAttributes(size=3, mode=0o600))
         await healed(bench)
 
         assert changed.post is not None
@@ -100,10 +87,9 @@ async def test_a_new_size_set_as_an_attribute_reaches_a_copy_that_missed_it() ->
 async def test_an_object_given_by_its_name_alone_is_the_one_of_good_copies() -> None:
     async with mirror() as bench:
         await bench.write("f", b"old")
-        bench.switches[0].turn(False)
-        await bench.unlink("f")
-        await bench.write("f", b"newer")
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.unlink("f")
+            await bench.write("f", b"newer")
         place = await bench.loc("f")
         found = await bench.top.stat(bench.call, place)
         await bench.top.truncate(bench.call, place, 1)
@@ -131,9 +117,8 @@ async def test_an_fd_that_could_not_be_opened_is_open_nowhere() -> None:
 async def test_what_an_fd_is_open_for_holds_on_a_child_too_where_it_is_not_open(flags: int, fop: str) -> None:
     async with mirror() as bench:
         await bench.write("f", b"x")
-        bench.switches[1].turn(False)
-        fd = await bench.open("f", flags)
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            fd = await bench.open("f", flags)
         with pytest.raises(OSError) as caught:
             if fop == "writev":
                 await bench.top.writev(bench.call, fd, b"y", 0)

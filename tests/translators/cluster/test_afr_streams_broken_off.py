@@ -4,8 +4,10 @@ who want the lock, leave nothing behind; and what a copy missed is known."""
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import anyio
 import anyio.abc
@@ -14,8 +16,9 @@ import pytest
 
 from tests.translators.cluster import bench as benches
 from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, awaiting, locks_left
-from volgraph.graph import ROOT_GFID, Graph, ParentDown, fail
+from volgraph.graph import ROOT_GFID, Graph, Loc, ParentDown, fail, tasks
 from volgraph.translators.cluster.afr import Afr, streams
+from volgraph.translators.cluster.afr import change as change_module
 from volgraph.translators.storage.memory import Memory
 
 if TYPE_CHECKING:
@@ -69,9 +72,7 @@ async def test_who_looks_before_a_missed_name_is_on_record_does_not_take_the_cop
         await bench.mkdir("a")
         bench.switches[1].refuse = lambda name, args: fail(errno.EIO) if name == "mkdir" else None
         place, gate = await bench.loc("b"), Gate(bench.switches[0], "xattrop")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.mkdir, bench.requesting(), place, 0o755, 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.mkdir, bench.requesting(), place, 0o755, 0):
             await bench.names()
             gate.open()
 
@@ -86,9 +87,7 @@ async def test_a_child_that_failed_the_announcement_and_missed_a_name_is_not_tak
     async with mirror() as bench:
         bench.switches[1].refuse = lambda name, args: fail(errno.EIO) if name == "xattrop" else None
         place, gate = await bench.loc("b"), Gate(bench.switches[0], "mkdir")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.mkdir, bench.requesting(), place, 0o755, 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.mkdir, bench.requesting(), place, 0o755, 0):
             second = Gate(bench.switches[0], "xattrop")
             gate.open()
             await second.arrival()
@@ -174,6 +173,76 @@ async def test_what_is_finished_after_the_end_was_told_leaves_nothing_open() -> 
         assert bench.marks() == [{}, {}]
 
 
+@pytest.mark.parametrize("waiting", ["write", "flush", "truncate"])
+async def test_who_waits_for_what_the_end_of_the_graph_breaks_off_is_told_so(
+    waiting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child never answers what a caller that was cancelled has asked; others stand in line behind it."""
+    monkeypatch.setattr(tasks, "DRAIN_SECONDS", 0.05)
+    refused: list[int | None] = []
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group, mirror() as bench:
+            fd = await bench.create("f")
+            gate = Gate(bench.switches[1], "writev")
+            async with gate.holding(bench.top.writev, bench.call, fd, b"text", 0) as cancelled:
+                cancelled.cancel_scope.cancel()
+            call = bench.call
+            fops: dict[str, Any] = {
+                "write": lambda: bench.top.writev(call, fd, b"TEXT", 0),
+                "flush": lambda: bench.top.flush(call, fd),
+                "truncate": lambda: bench.top.truncate(call, Loc(fd.gfid), 0),
+            }
+
+            async def wait() -> None:
+                try:
+                    await fops[waiting]()
+                except OSError as error:
+                    refused.append(error.errno)
+
+            group.start_soon(wait)
+            group.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+
+    assert refused == [errno.ENOTCONN] * 2
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize("change", ["write", "append", "mkdir"])
+async def test_a_bug_of_our_own_leaves_no_lock_and_keeps_the_mark(
+    change: str, late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with mirror() as bench:
+        fd = await bench.create("f")
+        await bench.top.writev(bench.call, fd, b"text", 0)
+        appending, directory, call = await bench.open("f", os.O_RDWR | os.O_APPEND), await bench.loc("a"), bench.call
+        fops: dict[str, Any] = {
+            "write": lambda: bench.top.writev(call, fd, b"TEXT", 0),
+            "append": lambda: bench.top.writev(call, appending, b"more", 0),
+            "mkdir": lambda: bench.top.mkdir(bench.requesting(), directory, 0o755, 0),
+        }
+        gate = Gate(bench.switches[1], "writev", "mkdir")
+
+        async def make() -> None:
+            with pytest.raises(ZeroDivisionError, match="the bug"):
+                await fops[change]()
+
+        with monkeypatch.context() as patch, anyio.fail_after(5):
+            patch.setattr(change_module, "unanimous", mock.Mock(side_effect=ZeroDivisionError("the bug")))
+            if not late:
+                gate.open()
+            async with anyio.create_task_group() as group:
+                group.start_soon(make)
+                if late:
+                    await gate.arrival()
+                    gate.open()
+            await afr_of(bench).rest()
+
+        assert locks_left(bench) == 0
+        assert any(bench.marks())
+        assert (await afr_of(bench).heal()).clean
+        assert bench.images_equal()
+
+
 # --- others who want the lock, where the children do not tell --------------------------------------------------------
 
 
@@ -205,7 +274,7 @@ async def test_a_move_between_directories_does_not_wait_for_those_that_are_kept_
                 await in_line(group, bench.top.rename, bench.call, old, new)
                 gate.open()
 
-        assert not afr_of(bench).streams.shared(directory)
+        assert afr_of(bench).streams.may_keep(directory)
         assert (await bench.names("a"), await bench.names("b")) == (["1", "2"], ["f"])
         assert bench.images_equal()
 
@@ -217,7 +286,7 @@ async def test_a_heal_that_nobody_asked_for_gets_what_is_kept_open() -> None:
         with anyio.fail_after(5):
             assert (await afr_of(bench).crawler.heal(ROOT_GFID, False)).clean
 
-        assert not afr_of(bench).streams.shared(ROOT_GFID)
+        assert afr_of(bench).streams.may_keep(ROOT_GFID)
         assert bench.marks() == [{}, {}]
 
 
@@ -235,7 +304,7 @@ async def test_a_name_without_a_gfid_gets_one_though_its_directory_is_kept_open(
 async def test_another_client_gets_its_turn_though_no_brick_tells_that_it_waits(
     contents: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streams, "ROUNDS_MAX", 2)
+    monkeypatch.setattr(streams, "RENEWALS_MAX", 2)
     async with benches.clients(eager_entry_lock="on", post_op_delay=0.03) as (one, two):
         untold(one)
         fd, served = await one.create("f"), anyio.Event()

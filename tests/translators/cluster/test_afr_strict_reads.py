@@ -9,7 +9,7 @@ from itertools import combinations, permutations
 import anyio
 import pytest
 
-from tests.translators.cluster.bench import Bench, Gate, awaiting, clients, mirror
+from tests.translators.cluster.bench import Bench, Gate, clients, mirror
 from volgraph.graph import fail
 
 pytestmark = pytest.mark.anyio
@@ -95,9 +95,7 @@ async def test_a_change_under_way_is_waited_for() -> None:
             seen.append(bytes((await reader.top.readv(reader.call, theirs, 9, 0)).data))
 
         with anyio.fail_after(5):
-            async with anyio.create_task_group() as group:
-                group.start_soon(awaiting, writer.top.writev, writer.call, fd, b"new", 0)
-                await gate.arrival()
+            async with gate.holding(writer.top.writev, writer.call, fd, b"new", 0) as group:
                 group.start_soon(read)
                 await anyio.wait_all_tasks_blocked()
                 assert seen == []

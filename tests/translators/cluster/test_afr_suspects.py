@@ -103,9 +103,8 @@ async def test_a_suspect_is_not_read_beside_a_child_above_suspicion(loser: int, 
 async def test_a_suspect_that_is_alone_serves() -> None:
     stores = await with_a_loss(2, 1)
     async with mirror(stores, [1]) as (bench, _):
-        bench.switches[0].turn(False)
-        assert await bench.read("f") == b"what"
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            assert await bench.read("f") == b"what"
         assert await bench.read("f") == b"what was written"
 
 
@@ -203,11 +202,10 @@ async def test_what_a_suspect_took_alone_while_its_heal_was_broken_off_stands_ag
     async with mirror(stores, [0]) as (bench, powers):
         bench.switches[1].refuse = lambda name, args: fail(errno.EIO) if name == "readv" else None
         assert not (await afr_of(bench).heal(full=True)).clean
-        bench.switches[1].turn(False)
-        await bench.write("f", b"taken alone")
-        await bench.write("g", b"taken alone")
-        bench.switches[1].refuse = lambda name, args: None
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.write("f", b"taken alone")
+            await bench.write("g", b"taken alone")
+            bench.switches[1].refuse = lambda name, args: None
 
         report = await afr_of(bench).heal(full=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 
-import anyio
 import pytest
 
 from tests.translators.cluster.bench import Gate, afr_of, awaiting, mirror
@@ -27,9 +26,8 @@ async def test_a_write_reaches_every_copy_and_leaves_no_mark() -> None:
 async def test_a_copy_that_was_down_is_blamed_and_not_read() -> None:
     async with mirror() as bench:
         await bench.write("f", b"old")
-        bench.switches[1].turn(False)
-        await bench.write("f", b"new!")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.write("f", b"new!")
 
         assert await bench.read("f") == b"new!"
         assert bench.marks() == [{"trusted.afr.b1": (1, 0, 0)}, {}]
@@ -82,12 +80,10 @@ async def test_mutual_blame_is_reported_and_answered_with_eio() -> None:
     async with mirror() as bench:
         await bench.write("f", b"old")
         gfid = (await bench.find("f")).gfid
-        bench.switches[1].turn(False)
-        await bench.write("f", b"only on 0")
-        bench.switches[1].turn(True)
-        bench.switches[0].turn(False)
-        await bench.write("f", b"and only on 1")
-        bench.switches[0].turn(True)
+        with bench.without(1):
+            await bench.write("f", b"only on 0")
+        with bench.without(0):
+            await bench.write("f", b"and only on 1")
         with pytest.raises(OSError) as caught:
             await bench.read("f")
         assert caught.value.errno == errno.EIO
@@ -114,9 +110,7 @@ async def test_create_that_empties_a_file_takes_its_place_among_the_writes() -> 
         await bench.top.writev(bench.call, appending, b"more", 0)
         writing = await bench.open("f")
         gate = Gate(bench.switches[1], "writev")
-        async with anyio.create_task_group() as group:
-            group.start_soon(awaiting, bench.top.writev, bench.call, writing, b"WWWW", 0)
-            await gate.arrival()
+        async with gate.holding(bench.top.writev, bench.call, writing, b"WWWW", 0) as group:
             flags, fd = os.O_RDWR | os.O_CREAT | os.O_TRUNC, Fd(flags=os.O_RDWR)
             loc = await bench.loc("f")
             group.start_soon(awaiting, bench.top.create, bench.requesting(), loc, flags, 0o644, 0, fd)
@@ -133,9 +127,8 @@ async def test_create_that_finds_a_file_owes_nobody_its_contents() -> None:
     """Only for a new one has the copy that failed missed them all: of this one it may be the only good copy."""
     async with mirror() as bench:
         await bench.write("f", b"old")
-        bench.switches[0].turn(False)
-        await bench.write("f", b"new")
-        bench.switches[0].turn(True)
+        with bench.without(0):
+            await bench.write("f", b"new")
         bench.switches[1].refuse = lambda name, args: fail(errno.ENOSPC) if name == "create" else None
         flags, fd = os.O_RDWR | os.O_CREAT, Fd(flags=os.O_RDWR)
         await bench.top.create(bench.requesting(), await bench.loc("f"), flags, 0o644, 0, fd)
@@ -147,9 +140,8 @@ async def test_create_that_finds_a_file_owes_nobody_its_contents() -> None:
 
 async def test_that_a_stale_copy_lacks_a_name_is_no_answer() -> None:
     async with mirror() as bench:
-        bench.switches[1].turn(False)
-        await bench.write("f", b"here")
-        bench.switches[1].turn(True)
+        with bench.without(1):
+            await bench.write("f", b"here")
         bench.switches[0].refuse = lambda name, args: fail(errno.ENOTCONN) if name == "entrylk" else None
         with pytest.raises(OSError) as caught:
             await bench.unlink("f")

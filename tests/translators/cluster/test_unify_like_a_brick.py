@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.translators.cluster.unify_bench import Bench, Paths, breaches, error_of, unified
+from tests.translators.cluster.by_path import Paths
+from tests.translators.cluster.unify_bench import Bench, breaches, error_of, unified
 from volgraph.graph import Graph, Loc
 from volgraph.translators.storage.memory import Memory
 

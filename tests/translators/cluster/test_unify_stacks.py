@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.translators.cluster.unify_bench import Disks, Gate, Paths, breaches
+from tests.translators.cluster.by_path import Paths
+from tests.translators.cluster.unify_bench import Disks, Gate, breaches
 from volgraph.graph import Graph, Translator
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.cluster.unify import Unify

@@ -1,7 +1,8 @@
 """A client and a server on hosts of their own, in virtual time."""
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -38,6 +39,13 @@ class World:
         options = {"remote_port": PORT, "ping_timeout": 10.0, **options}
         client = Client(host, remote_host="server", remote_subvolume=self.brick.name, **options)
         return Graph(client, simulated(self.seed, host, self.network))
+
+    @asynccontextmanager
+    async def connected(self, host: str = "client", **options: Any) -> AsyncIterator[tuple[Graph, Client]]:
+        """A client that is up."""
+        async with self.client(host, **options) as graph:
+            assert await graph.up(10)
+            yield graph, client_of(graph)
 
     def cut(self, host: str = "client") -> None:
         self.network.cut(host, "server")

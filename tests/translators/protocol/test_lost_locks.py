@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Awaitable
 
 import anyio
 import pytest
@@ -25,6 +26,18 @@ async def cut_and_back(world: World, graph: Graph, host: str = "client") -> None
     await anyio.sleep(1)
     assert client_of(graph).state is State.DOWN
     assert await graph.up(10)
+
+
+async def one_waits_for_the_other(first: Graph, second: Graph) -> tuple[Fd, Fd, Awaitable[object]]:
+    """The fds of two clients: the first has a lock that the second waits for; and the answer to that."""
+    assert await first.up(10)
+    assert await second.up(10)
+    one, two = client_of(first), client_of(second)
+    mine = await made(one)
+    theirs = Fd(mine.gfid, os.O_RDWR)
+    await two.open(TWO, Loc(mine.gfid), os.O_RDWR, theirs)
+    await one.lk(ONE, mine, LockCommand.SET, WHOLE)
+    return mine, theirs, two.lk(TWO, theirs, LockCommand.WAIT, WHOLE)
 
 
 async def is_bad(client: Client, fd: Fd, call: Call = ONE) -> bool:
@@ -51,13 +64,7 @@ def test_who_lost_its_lock_writes_no_more_while_another_holds_it(backend: str) -
     async def test(world: World) -> None:
         async with world.client("one") as first, world.client("two") as second:
             one, two = client_of(first), client_of(second)
-            assert await first.up(10)
-            assert await second.up(10)
-            mine = await made(one)
-            theirs = Fd(mine.gfid, os.O_RDWR)
-            await two.open(TWO, Loc(mine.gfid), os.O_RDWR, theirs)
-            await one.lk(ONE, mine, LockCommand.SET, WHOLE)
-            waiting = two.lk(TWO, theirs, LockCommand.WAIT, WHOLE)
+            mine, theirs, waiting = await one_waits_for_the_other(first, second)
             world.cut("one")
             await waiting
             assert await first.up(10)
@@ -73,9 +80,7 @@ def test_who_lost_its_lock_writes_no_more_while_another_holds_it(backend: str) -
 
 def test_the_file_opened_again_is_as_good_as_new(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             lost = await made(client)
             await client.lk(ONE, lost, LockCommand.SET, WHOLE)
             await cut_and_back(world, graph)
@@ -95,9 +100,7 @@ def test_an_fd_through_which_nothing_is_locked_is_never_lost(backend: str) -> No
     """Not one that never was, nor one whose locks were all given back, refused, or only asked about."""
 
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             holder = await made(client, b"locked")
             await client.lk(TWO, holder, LockCommand.SET, Flock(LockType.WRITE, 0, 10))
             fds = [Fd(holder.gfid, os.O_RDWR) for _ in range(5)]
@@ -124,9 +127,7 @@ def test_an_fd_through_which_nothing_is_locked_is_never_lost(backend: str) -> No
 @pytest.mark.parametrize("left", [(0, 10), (90, 10)])
 def test_a_lock_of_which_a_part_was_given_back_is_one_still(backend: str, left: tuple[int, int]) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             fd = await made(client)
             await client.lk(ONE, fd, LockCommand.SET, Flock(LockType.WRITE, 0, 100))
             for start in range(0, 100, 10):
@@ -141,9 +142,7 @@ def test_a_lock_of_which_a_part_was_given_back_is_one_still(backend: str, left: 
 
 def test_the_locks_of_one_owner_belong_to_the_fds_they_were_taken_through(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             first = await made(client)
             second = Fd(first.gfid, os.O_RDWR)
             await client.open(ONE, Loc(first.gfid), os.O_RDWR, second)
@@ -163,13 +162,7 @@ def test_a_request_that_waits_is_granted_to_nobody_when_its_connection_is_cut(ba
     async def test(world: World) -> None:
         async with world.client("one") as first, world.client("two") as second:
             one, two = client_of(first), client_of(second)
-            assert await first.up(10)
-            assert await second.up(10)
-            mine = await made(one)
-            theirs = Fd(mine.gfid, os.O_RDWR)
-            await two.open(TWO, Loc(mine.gfid), os.O_RDWR, theirs)
-            await one.lk(ONE, mine, LockCommand.SET, WHOLE)
-            waiting = two.lk(TWO, theirs, LockCommand.WAIT, WHOLE)
+            mine, theirs, waiting = await one_waits_for_the_other(first, second)
             await anyio.sleep(1)
             world.cut("two")
             with fails(errno.ENOTCONN):
@@ -188,9 +181,7 @@ def test_a_volume_that_goes_down_at_its_server_takes_the_locks_with_it(backend: 
     """As a brick does that does not answer for too long. The connection stays."""
 
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             locked, plain = await made(client, b"locked"), await made(client, b"plain")
             await client.lk(ONE, locked, LockCommand.SET, WHOLE)
             assert isinstance(world.brick, Memory)
@@ -213,9 +204,7 @@ def test_a_volume_that_goes_down_at_its_server_takes_the_locks_with_it(backend: 
 
 def test_without_strict_locks_the_fd_is_opened_again_as_glusterfs_does_unasked(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client(strict_locks=False) as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected(strict_locks=False) as (graph, client):
             fd = await made(client)
             await client.lk(ONE, fd, LockCommand.SET, WHOLE)
             await cut_and_back(world, graph)

@@ -44,9 +44,7 @@ pytestmark = both_backends
 
 def test_a_cut_connection_fails_what_is_on_its_way_and_comes_back(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             answer = client.stat(CALL, ROOT_LOC)
             world.cut()
             with fails(errno.ENOTCONN):
@@ -63,9 +61,7 @@ def test_a_cut_connection_fails_what_is_on_its_way_and_comes_back(backend: str) 
 
 def test_open_files_and_directories_are_open_again_after_a_reconnect(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             fd = await made(client, flags=os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_TRUNC)
             directory = Fd(ROOT_GFID, is_dir=True)
             await client.opendir(CALL, ROOT_LOC, directory)
@@ -87,9 +83,7 @@ def test_open_files_and_directories_are_open_again_after_a_reconnect(backend: st
 
 def test_a_read_only_file_that_its_maker_is_writing_is_open_to_it_again(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             await client.setattr(CALL, ROOT_LOC, NewAttributes(mode=0o777))
             maker = Call(1234, 1234, xdata={"gfid-req": Gfid(b"r" * 16)})
             fd, flags = Fd(Gfid(b"r" * 16), os.O_RDWR), os.O_RDWR | os.O_CREAT | os.O_EXCL
@@ -111,9 +105,7 @@ def test_a_read_only_file_that_its_maker_is_writing_is_open_to_it_again(backend:
 def test_whenever_the_connection_is_cut_it_is_up_only_while_it_works(backend: str, seed: int) -> None:
     async def test(world: World) -> None:
         rng = random.Random(seed)
-        async with world.client(reconnect_interval=0.001) as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected(reconnect_interval=0.001) as (graph, client):
             fd = await made(client)
             for _ in range(60):
                 await anyio.sleep(rng.uniform(0, 0.012))
@@ -160,9 +152,7 @@ def test_what_cannot_be_opened_again_says_so(backend: str) -> None:
 
 def test_with_strict_locks_an_fd_that_held_locks_is_lost_with_them(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client(strict_locks=True) as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected(strict_locks=True) as (graph, client):
             locked, other = await made(client, b"locked"), await made(client, b"other")
             await client.lk(CALL, locked, LockCommand.SET, Flock(LockType.WRITE, 0, 10))
             world.cut()
@@ -178,9 +168,7 @@ def test_with_strict_locks_an_fd_that_held_locks_is_lost_with_them(backend: str)
 
 def test_a_silent_server_costs_one_timeout(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client(ping_timeout=8.0) as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected(ping_timeout=8.0) as (graph, client):
             await anyio.sleep(101.3)  # silence alone is no fault
             assert client.state is State.UP
             world.network.black_hole("client", "server")
@@ -248,9 +236,7 @@ def _loc(fd: Fd) -> Loc:
 def test_one_call_that_is_not_answered_fails_alone(backend: str) -> None:
     async def test(world: World) -> None:
         world.brick.__dict__["fsync"] = lambda *_: never()
-        async with world.client(frame_timeout=30.0) as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected(frame_timeout=30.0) as (_, client):
             fd = await made(client)
             began = client.seams.clock.monotonic()
             overdue = client.fsync(CALL, fd)
@@ -270,9 +256,7 @@ async def never() -> None:
 
 def test_a_blocking_lock_may_take_longer_than_any_limit(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client(frame_timeout=30.0) as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected(frame_timeout=30.0) as (_, client):
             fd = await made(client)
             one, two = CALL.owned_by(b"one"), CALL.owned_by(b"two")
             await client.inodelk(one, "domain", _loc(fd), LockCommand.SET, Flock(LockType.WRITE))
@@ -348,9 +332,7 @@ def test_other_failures_are_tried_again_at_each_interval(backend: str) -> None:
 
 def test_a_caller_that_gives_up_leaves_the_connection_as_it_was(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (_, client):
             fd = await made(client)
             with anyio.move_on_after(0.0001) as scope:
                 await client.writev(CALL, fd, b"CONTENTS", 0)
@@ -363,9 +345,7 @@ def test_a_caller_that_gives_up_leaves_the_connection_as_it_was(backend: str) ->
 
 def test_an_open_that_was_given_up_and_released_is_closed_at_the_server(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (_, client):
             fd = await made(client)
             client.release(fd)
             again = Fd(fd.gfid)
@@ -381,9 +361,7 @@ def test_an_open_that_was_given_up_and_released_is_closed_at_the_server(backend:
 
 def test_the_graph_closes_while_calls_are_on_their_way(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (_, client):
             answer = client.stat(CALL, ROOT_LOC)
         with fails(errno.ENOTCONN):
             await answer

@@ -123,9 +123,7 @@ def test_a_file_that_is_released_while_it_is_read_stays_open_until_it_was(backen
             give_back(fd)
 
         world.brick.__dict__.update(fstat=slow, release=releasing)
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (_, client):
             fd = await made(client)
             answer = client.fstat(CALL, fd)
             client.release(fd)
@@ -140,9 +138,7 @@ def test_a_file_that_is_released_while_it_is_read_stays_open_until_it_was(backen
 
 def test_what_one_message_cannot_carry_is_cut_or_refused(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (_, client):
             fd = await made(client)
             most = 16 * 1024 * 1024
             assert (await client.writev(CALL, fd, bytes(most), 0)).count == most
@@ -164,9 +160,7 @@ def test_the_locks_of_a_client_that_is_gone_are_free(backend: str) -> None:
             other = client_of(others)
             assert await others.up(10)
             fd = await made(other)
-            async with world.client() as graph:
-                client = client_of(graph)
-                assert await graph.up(10)
+            async with world.connected() as (_, client):
                 await client.inodelk(CALL, DOMAIN, Loc(fd.gfid), LockCommand.SET, WRITE)
                 await client.entrylk(CALL, DOMAIN, ROOT_LOC, b"f", EntryLockCommand.TRY, LockType.WRITE)
                 await client.lk(CALL, Fd(fd.gfid), LockCommand.SET, WRITE)
@@ -191,9 +185,7 @@ def test_a_lock_that_is_on_its_way_when_its_client_goes_is_not_granted_to_the_de
             await go_on.wait()
             return await real(*args)
 
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (_, client):
             fd = await made(client)
             world.brick.__dict__["inodelk"] = slow
             lost = client.inodelk(CALL, DOMAIN, Loc(fd.gfid), LockCommand.SET, WRITE)
@@ -335,9 +327,7 @@ def test_a_server_in_between_withdraws_a_request_of_a_client_that_holds_and_is_g
 
 def test_a_client_hears_that_the_volume_behind_its_server_went_down_and_up(backend: str) -> None:
     async def test(world: World) -> None:
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (graph, client):
             world.brick.rise(ChildDown(world.brick, "its disk is gone"))
             await anyio.sleep(1)
             assert client.state is State.DOWN
@@ -416,9 +406,7 @@ def test_too_many_calls_under_way_are_refused_and_unlocks_still_pass(
             return await real(call, loc)
 
         world.brick.__dict__["stat"] = slow
-        async with world.client() as graph:
-            client = client_of(graph)
-            assert await graph.up(10)
+        async with world.connected() as (_, client):
             one, two = CALL.owned_by(b"one"), CALL.owned_by(b"two")
             await client.inodelk(one, DOMAIN, ROOT_LOC, LockCommand.SET, WRITE)
             waiting = [

@@ -10,8 +10,8 @@ import anyio.lowlevel
 
 from ....graph import ROOT_GFID, ROOT_LOC, Call, Fd, Gfid, Iatt, Loc, Translator, XattropKind, fail, fan_out
 from .changelog import Record, taken_back
-from .healing import LISTING_BYTES
 from .identities import Identity, agreeing
+from .listing import entries_of
 from .locks import InodeLock, held
 from .reading import ABSENT
 from .verdict import contents_of
@@ -89,20 +89,11 @@ async def _record_names(afr: ReplicaSet, witnesses: Collection[int]) -> None:
 async def _names(afr: ReplicaSet, witnesses: Collection[int], gfid: Gfid) -> set[bytes]:
     found: set[bytes] = set()
     for witness in witnesses:
-        node, fd, offset = afr.children[witness], Fd(gfid, is_dir=True), 0
         try:
-            await node.opendir(afr.crawler.call(), Loc(gfid), fd)
-            while True:
-                reply = await node.readdir(afr.crawler.call(), fd, LISTING_BYTES, offset)
-                found |= {entry.name for entry in reply.entries}
-                if reply.end or not reply.entries:
-                    break
-                offset = reply.entries[-1].offset
+            found |= {entry.name for entry in await entries_of(afr.children[witness], afr.crawler.call(), gfid)}
         except OSError as error:
             if error.errno not in ABSENT:
                 raise
-        finally:
-            node.release(fd)
     return found
 
 

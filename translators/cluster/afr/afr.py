@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import attrs
 
@@ -40,15 +40,16 @@ from ....graph import (
     Written,
     XattropKind,
     Xattrs,
-    fail,
     wind,
 )
 from . import reading
-from .caller_locks import give_back, hold
+from .caller_locks import lock_names, lock_range
 from .change import Wind
+from .changing_attributes import change_attributes, dated
 from .changing_contents import WHOLE, Span
-from .locks import EntryLock, InodeLock, Lock
+from .locks import EntryLock, InodeLock
 from .open_fds import NOT_FOR_CHILDREN, Missing, OpenFd, caught_up, followed, opened_for, refuse_lost, usable
+from .own_keys import hide_own, refuse_hidden, refuse_own, without_own
 from .replica_set import ReplicaSet
 from .suspects import SUSPECT_KEY
 
@@ -87,8 +88,8 @@ class Afr(ReplicaSet):
         done = await self.name_changes.change([EntryLock.on(loc)], [loc.parent], Translator.create, call, loc, *how)
         for child in done.blame:  # what it has opened, if anything, is not this file
             self.children[child].release(fd)
-        made = self.name_changes.made(done)
-        if flags & os.O_TRUNC and not done.made_anew:
+        made = self.name_changes.learn(done)
+        if flags & os.O_TRUNC and not done.object_is_new:
             await self.truncate(call, Loc(made.iatt.gfid), 0)
         return made, done.blame
 
@@ -102,10 +103,8 @@ class Afr(ReplicaSet):
         return await self.name_changes.make(loc, Translator.symlink, call, target, loc, umask)
 
     async def link(self, call: Call, old: Loc, new: Loc) -> Made:
-        there = await self.object_at(call, old)
-        return (
-            await self.name_changes.change([EntryLock.on(new)], [new.parent], Translator.link, call, there, new)
-        ).reply
+        there, locks = await self.object_at(call, old), [EntryLock.on(new)]
+        return (await self.name_changes.change(locks, [new.parent], Translator.link, call, there, new)).reply
 
     async def unlink(self, call: Call, loc: Loc, xflags: int = 0) -> Removed:
         locks = [EntryLock.on(loc)]
@@ -140,25 +139,25 @@ class Afr(ReplicaSet):
 
     async def setattr(self, call: Call, loc: Loc, new: NewAttributes) -> Changed:
         if new.size is None:
-            return await self.change_attributes(Translator.setattr, call, loc, self.dated(new))
+            return await change_attributes(self, Translator.setattr, call, loc, dated(self, new))
         return await self._resize(new, partial(self.truncate, call, loc), partial(self.setattr, call, loc))
 
     async def fsetattr(self, call: Call, fd: Fd, new: NewAttributes) -> Changed:
         if new.size is None:
-            return await self.change_attributes(Translator.fsetattr, call, fd, self.dated(new))
+            return await change_attributes(self, Translator.fsetattr, call, fd, dated(self, new))
         return await self._resize(new, partial(self.ftruncate, call, fd), partial(self.fsetattr, call, fd))
 
     async def _resize(
         self,
         new: NewAttributes,
         truncate: Callable[[int], Awaitable[Changed]],
-        set_rest: Callable[[NewAttributes], Awaitable[Changed]],
+        set_others: Callable[[NewAttributes], Awaitable[Changed]],
     ) -> Changed:
         """A new size changes contents, which are logged and healed apart from attributes."""
         assert new.size is not None
         resized = await truncate(new.size)
-        rest = attrs.evolve(new, size=None)
-        return resized if rest.empty else await set_rest(rest)
+        others = attrs.evolve(new, size=None)
+        return resized if others.empty else await set_others(others)
 
     async def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Acknowledged:
         return await self.openings.open(call, loc, flags, fd)
@@ -199,19 +198,19 @@ class Afr(ReplicaSet):
         return done.reply
 
     async def truncate(self, call: Call, loc: Loc, size: int) -> Changed:
-        return await self.change_contents(WHOLE, Translator.truncate, call, loc, size)
+        return await self.content_changes.change_whole(Translator.truncate, call, loc, size)
 
     async def ftruncate(self, call: Call, fd: Fd, size: int) -> Changed:
-        return await self.change_contents(WHOLE, Translator.ftruncate, call, fd, size)
+        return await self.content_changes.change_whole(Translator.ftruncate, call, fd, size)
 
     async def fallocate(self, call: Call, fd: Fd, flags: int, offset: int, length: int) -> Changed:
-        return await self.change_contents(WHOLE, Translator.fallocate, call, fd, flags, offset, length)
+        return await self.content_changes.change_whole(Translator.fallocate, call, fd, flags, offset, length)
 
     async def discard(self, call: Call, fd: Fd, offset: int, length: int) -> Changed:
-        return await self.change_contents(WHOLE, Translator.discard, call, fd, offset, length)
+        return await self.content_changes.change_whole(Translator.discard, call, fd, offset, length)
 
     async def zerofill(self, call: Call, fd: Fd, offset: int, length: int) -> Changed:
-        return await self.change_contents(WHOLE, Translator.zerofill, call, fd, offset, length)
+        return await self.content_changes.change_whole(Translator.zerofill, call, fd, offset, length)
 
     async def fsync(self, call: Call, fd: Fd, datasync: int = 0) -> Changed:
         """Whatever was written before is on the disks, and nobody's marks are left."""
@@ -229,14 +228,14 @@ class Afr(ReplicaSet):
         await self.streams.close(fd.gfid)
         self.application_locks.flushed(call, fd)
         reply = self.quorum_reply(await self.laggards.fan_out(Translator.flush, call, fd))
-        self.streams.tell_unsaved(fd.gfid)
+        self.streams.raise_unsaved(fd.gfid)
         refuse_lost(self, fd)
         return reply
 
     def release(self, fd: Fd) -> None:
         """What is locked and marked by way of this fd has to be given back first."""
         self.application_locks.released(fd)
-        stream = self.streams.uses(fd)
+        stream = self.streams.held_through(fd)
         if stream is None:
             super().release(fd)
         else:
@@ -268,18 +267,18 @@ class Afr(ReplicaSet):
             if state is None or state.generation != self.generation or serving not in state.readable:
                 entry.iatt, entry.xdata = None, None
             else:
-                entry.xdata = reading.without_own(self.keys, entry.xdata)
+                entry.xdata = without_own(self.keys, entry.xdata)
         return reply
 
-    async def _list(self, call: Call, fd: Fd, offset: int, wind: Callable[[Translator], Awaitable[Entries]]) -> Entries:
+    async def _list(self, call: Call, fd: Fd, offset: int, ask: Callable[[Translator], Awaitable[Entries]]) -> Entries:
         """A listing begins on a good copy and stays there: another child's offsets mean nothing to it."""
         slot = self._slot(fd)
         await usable(self, fd, slot.flags & os.O_ACCMODE)
         if offset and slot.serving is not None:
-            return await self.laggards.one(slot.serving, wind, self.known_readable(fd.gfid) or self.up)
+            return await self.laggards.one(slot.serving, ask, self.known_readable(fd.gfid) or self.up)
 
         async def begin(child: Translator) -> Entries:
-            reply = await wind(child)
+            reply = await ask(child)
             slot.serving = self.index[child]
             return reply
 
@@ -292,99 +291,56 @@ class Afr(ReplicaSet):
     # --- extended attributes; this afr's own keys are hidden and refused ---------------------------------------
 
     async def getxattr(self, call: Call, loc: Loc, name: str | None) -> Xattrs:
-        self._readable_name(name)
-        return self._without_own(await self.read(Translator.getxattr, call, loc, name))
+        refuse_hidden(self.keys, name)
+        return hide_own(self.keys, await self.read(Translator.getxattr, call, loc, name))
 
     async def fgetxattr(self, call: Call, fd: Fd, name: str | None) -> Xattrs:
-        self._readable_name(name)
-        return self._without_own(await self.read(Translator.fgetxattr, call, fd, name))
-
-    def _readable_name(self, name: str | None) -> None:
-        if name is not None and (self.keys.owned(name) or name.startswith("glusterfs.xattrop_")):
-            raise fail(errno.ENODATA, name)  # an index is one brick's, not the volume's
-
-    def _without_own(self, reply: Xattrs) -> Xattrs:
-        if any(map(self.keys.owned, reply.values)):
-            values = {name: value for name, value in reply.values.items() if not self.keys.owned(name)}
-            return attrs.evolve(reply, values=values)
-        return reply
+        refuse_hidden(self.keys, name)
+        return hide_own(self.keys, await self.read(Translator.fgetxattr, call, fd, name))
 
     async def setxattr(self, call: Call, loc: Loc, values: Mapping[str, bytes], flags: int = 0) -> Acknowledged:
         if SUSPECT_KEY in values:
             return await self.suspects.cleared(call, values)
-        self._refuse_own(values, errno.EPERM)
-        return await self.change_attributes(Translator.setxattr, call, loc, values, flags)
+        refuse_own(self, values, errno.EPERM)
+        return await change_attributes(self, Translator.setxattr, call, loc, values, flags)
 
     async def fsetxattr(self, call: Call, fd: Fd, values: Mapping[str, bytes], flags: int = 0) -> Acknowledged:
-        self._refuse_own(values, errno.EPERM)
-        return await self.change_attributes(Translator.fsetxattr, call, fd, values, flags)
+        refuse_own(self, values, errno.EPERM)
+        return await change_attributes(self, Translator.fsetxattr, call, fd, values, flags)
 
     async def removexattr(self, call: Call, loc: Loc, name: str) -> Acknowledged:
-        self._refuse_own((name,), errno.EPERM)
-        return await self.change_attributes(Translator.removexattr, call, loc, name)
+        refuse_own(self, (name,), errno.EPERM)
+        return await change_attributes(self, Translator.removexattr, call, loc, name)
 
     async def fremovexattr(self, call: Call, fd: Fd, name: str) -> Acknowledged:
-        self._refuse_own((name,), errno.EPERM)
-        return await self.change_attributes(Translator.fremovexattr, call, fd, name)
+        refuse_own(self, (name,), errno.EPERM)
+        return await change_attributes(self, Translator.fremovexattr, call, fd, name)
 
     async def xattrop(self, call: Call, loc: Loc, kind: XattropKind, values: Mapping[str, bytes]) -> Xattrs:
-        self._refuse_own(values, errno.EINVAL)
-        return await self.change_attributes(Translator.xattrop, call, loc, kind, values)
+        refuse_own(self, values, errno.EINVAL)
+        return await change_attributes(self, Translator.xattrop, call, loc, kind, values)
 
     async def fxattrop(self, call: Call, fd: Fd, kind: XattropKind, values: Mapping[str, bytes]) -> Xattrs:
-        self._refuse_own(values, errno.EINVAL)
-        return await self.change_attributes(Translator.fxattrop, call, fd, kind, values)
-
-    def _refuse_own(self, names: Collection[str], code: int) -> None:
-        for name in names:
-            if self.keys.owned(name):
-                error = fail(code, name)
-                error.add_note(
-                    f"{self.name} keeps its own changelog under this key: an afr above it needs other names, by its "
-                    "options afr-pending-xattr and afr-dirty-xattr"
-                )
-                raise error
+        refuse_own(self, values, errno.EINVAL)
+        return await change_attributes(self, Translator.fxattrop, call, fd, kind, values)
 
     # --- locks -------------------------------------------------------------------------------------------------
 
     async def inodelk(self, call: Call, domain: str, loc: Loc, command: LockCommand, flock: Flock) -> Acknowledged:
-        reply: Acknowledged = await self._lock(call, InodeLock(loc, flock), domain, command, flock.type)
-        return reply
+        return await lock_range(self, call, domain, InodeLock(loc, flock), command)
 
     async def finodelk(self, call: Call, domain: str, fd: Fd, command: LockCommand, flock: Flock) -> Acknowledged:
-        reply: Acknowledged = await self._lock(call, InodeLock(fd, flock), domain, command, flock.type)
-        return reply
-
-    async def lk(self, call: Call, fd: Fd, command: LockCommand, flock: Flock) -> Locked:
-        return await self.application_locks.lk(call, fd, command, flock)
+        return await lock_range(self, call, domain, InodeLock(fd, flock), command)
 
     async def entrylk(
         self, call: Call, domain: str, loc: Loc, name: bytes | None, command: EntryLockCommand, type: LockType
     ) -> Acknowledged:
-        reply: Acknowledged = await self._lock_names(call, EntryLock(loc, name, type), domain, command)
-        return reply
+        return await lock_names(self, call, domain, EntryLock(loc, name, type), command)
 
     async def fentrylk(
         self, call: Call, domain: str, fd: Fd, name: bytes | None, command: EntryLockCommand, type: LockType
     ) -> Acknowledged:
-        reply: Acknowledged = await self._lock_names(call, EntryLock(fd, name, type), domain, command)
-        return reply
+        return await lock_names(self, call, domain, EntryLock(fd, name, type), command)
 
-    async def _lock(self, call: Call, lock: Lock, domain: str, command: LockCommand, type: int) -> Any:
-        self._refuse_own_domain(domain)
-        if type == LockType.UNLOCK:
-            return await give_back(self, call, lock, domain)
-        return (await hold(self, call, lock, domain, wait=command == LockCommand.WAIT)).reply
-
-    async def _lock_names(self, call: Call, lock: Lock, domain: str, command: EntryLockCommand) -> Any:
-        self._refuse_own_domain(domain)
-        if command == EntryLockCommand.UNLOCK:
-            return await give_back(self, call, lock, domain)
-        return (await hold(self, call, lock, domain, wait=command == EntryLockCommand.LOCK)).reply
-
-    def _refuse_own_domain(self, domain: str) -> None:
-        """Whoever above held what a change down here needs would wait for itself."""
-        if domain in (self.name, self.healing_domain):
-            error = fail(errno.EINVAL, domain)
-            error.add_note(f"an afr above {self.name} needs another name: both would lock in the same domain")
-            raise error
+    async def lk(self, call: Call, fd: Fd, command: LockCommand, flock: Flock) -> Locked:
+        return await self.application_locks.lk(call, fd, command, flock)

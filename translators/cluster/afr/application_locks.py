@@ -113,13 +113,13 @@ class ApplicationLocks:
             yield waiter
         finally:
             if waiter.left is None:
-                self._asked_all(owner, waiter)
+                self._asks_no_more(owner, waiter)
             else:
-                waiter.left.when_settled(partial(self._asked_all, owner, waiter))
+                waiter.left.when_settled(partial(self._asks_no_more, owner, waiter))
             if slot is not None and slot.missing & self._afr.up:
                 self.wake()
 
-    def _asked_all(self, owner: Owner, waiter: Waiter) -> None:
+    def _asks_no_more(self, owner: Owner, waiter: Waiter) -> None:
         self._asking[owner].remove(waiter)
         if not self._asking[owner]:
             del self._asking[owner]

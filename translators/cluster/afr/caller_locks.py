@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ....graph import Answers, Call, Coming, Outcome, fail
+from ....graph import Acknowledged, Answers, Call, Coming, EntryLockCommand, LockCommand, LockType, Outcome, fail
 from ...storage.lock_table import WITHDRAW_KEY
-from .locks import FcntlLock, Lock, give, given
+from .locks import EntryLock, FcntlLock, InodeLock, Lock, give, given
 from .verdict import combined_error
 
 if TYPE_CHECKING:
@@ -253,6 +253,34 @@ async def give_back(afr: ReplicaSet, call: Call, lock: Lock, domain: str) -> Any
         if outcome.ok:
             return outcome.value
     raise combined_error(outcomes)
+
+
+async def lock_range(afr: ReplicaSet, call: Call, domain: str, lock: InodeLock, command: LockCommand) -> Acknowledged:
+    """inodelk and finodelk."""
+    unlocks, waits = lock.flock.type == LockType.UNLOCK, command == LockCommand.WAIT
+    return await _answer(afr, call, domain, lock, unlocks, waits)
+
+
+async def lock_names(
+    afr: ReplicaSet, call: Call, domain: str, lock: EntryLock, command: EntryLockCommand
+) -> Acknowledged:
+    """entrylk and fentrylk."""
+    unlocks, waits = command == EntryLockCommand.UNLOCK, command == EntryLockCommand.LOCK
+    return await _answer(afr, call, domain, lock, unlocks, waits)
+
+
+async def _answer(afr: ReplicaSet, call: Call, domain: str, lock: Lock, unlocks: bool, waits: bool) -> Acknowledged:
+    """EINVAL: a domain of this afr's own. Whoever above held what a change down here needs would wait for itself."""
+    if domain in (afr.name, afr.healing_domain):
+        error = fail(errno.EINVAL, domain)
+        error.add_note(f"an afr above {afr.name} needs another name: both would lock in the same domain")
+        raise error
+    reply: Acknowledged
+    if unlocks:
+        reply = await give_back(afr, call, lock, domain)
+    else:
+        reply = (await hold(afr, call, lock, domain, waits)).reply
+    return reply
 
 
 def _nothing() -> None:

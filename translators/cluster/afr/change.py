@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
 from ....graph import Answers, Call, Fd, Iatt, Loc, Made, Outcome, Renamed, Translator, in_doubt, wind
 from .changelog import Kind
+from .locks import Lock
 from .phases import Outcomes, Phase
 from .transaction import Then, Transaction
 from .verdict import contents_of, judge, shortest_fails, strangers_fail, unanimous
+
+if TYPE_CHECKING:
+    from .replica_set import ReplicaSet
 
 R = TypeVar("R")
 
@@ -31,13 +36,16 @@ class Change(Generic[R]):
     transaction: Transaction
     call: Call
     wind: Wind
-    makes_object: bool = False
+    makes_object: bool
 
     generation: int = attrs.field(init=False)
     """Of the afr, when the fop was wound."""
     done_on: frozenset[int] = attrs.field(init=False, default=frozenset())
     blame: frozenset[int] = attrs.field(init=False, default=frozenset())
+    """The copies that missed it."""
     error: OSError | None = attrs.field(init=False, default=None)
+    over: bool = attrs.field(init=False, default=False)
+    """It shares a transaction with others, and its last phase is done."""
     _answers: Answers[R] = attrs.field(init=False)
     _outcomes: Sequence[Outcome[R]] | dict[int, Outcome[R]] = attrs.field(init=False, default=())
     """By child; a list where every child has answered."""
@@ -57,15 +65,15 @@ class Change(Generic[R]):
         return self._outcomes[next(iter(self.done_on))].reply
 
     @property
-    def made_anew(self) -> bool:
-        """Of a fop that makes an object: it is the one that was asked for. `create` may have found another."""
+    def object_is_new(self) -> bool:
+        """Of a fop that makes one: it is the one that was asked for. `create` may have found another."""
         return bool(self._any_reply.iatt.gfid == self.call.asked("gfid-req"))  # type: ignore[attr-defined]
 
     def operate(self, then: Then) -> Phase | None:
         """The fop, on all that take part still."""
-        return then() if self.at_once() else self.judged(then)
+        return then() if self.done_at_once() else self.judged(then)
 
-    def at_once(self) -> bool:
+    def done_at_once(self) -> bool:
         """Wind the fop to all that take part still. Is it done by now, on every copy and alike? Leaves may answer at
         once; then there is nothing to wait for, to judge, or to put on record. Otherwise it goes on with `judged`."""
         transaction = self.transaction
@@ -82,33 +90,40 @@ class Change(Generic[R]):
             return self._judge({index[outcome.child]: outcome for outcome in answers.outcomes}, then)
         return Phase("op", lambda: answers, lambda outcomes: self._heard(outcomes, then))
 
+    def conclude(self) -> None:
+        """See `over`. It is an error that a copy missed it and is not on record for that."""
+        if self.error is None and not self.blame <= self.transaction.on_record:
+            self.error = self.transaction.error
+        self.over = True
+
     def _heard(self, outcomes: Outcomes, then: Then) -> Phase | None:
         return then() if self._done_everywhere([*outcomes.values()]) else self._judge(outcomes, then)
 
     def _done_everywhere(self, outcomes: Sequence[Outcome[R]]) -> bool:
         transaction = self.transaction
-        if len(outcomes) < len(transaction.afr.children) or transaction.missed or not unanimous(outcomes):
+        if len(outcomes) < len(transaction.afr.children) or transaction.blamed or not unanimous(outcomes):
             return False
-        self._outcomes, self.done_on = outcomes, transaction.sound or transaction.clean
+        self._outcomes, self.done_on = outcomes, transaction.good_in_all or transaction.good
         return bool(self.done_on)
 
     def _judge(self, outcomes: Outcomes, then: Then) -> Phase | None:
         transaction = self.transaction
-        for child in outcomes.keys() & transaction.missed:
+        for child in outcomes.keys() & transaction.blamed:
             del outcomes[child]  # while this was on its way, it failed another change
         shortest_fails(outcomes)
-        strangers_fail(outcomes, transaction.clean, self.call.asked("gfid-req"))
-        verdict = judge(outcomes, transaction.clean, transaction.afr.quorum)
+        strangers_fail(outcomes, transaction.good, self.call.asked("gfid-req"))
+        verdict = judge(outcomes, transaction.good, transaction.afr.quorum)
         self.error = verdict.error
         if verdict.error is not None:
-            if not verdict.settled:
+            if verdict.in_the_dark:
                 transaction.in_the_dark()
                 self.error = in_doubt(verdict.error)
             return then()
-        self._outcomes, self.done_on = outcomes, verdict.good & transaction.sound or verdict.good & transaction.clean
+        succeeded = verdict.succeeded
+        self._outcomes, self.done_on = outcomes, succeeded & transaction.good_in_all or succeeded & transaction.good
         self.blame = verdict.blame
         transaction.happened(verdict.blame)
-        if self.blame and self.makes_object and self.made_anew:
+        if self.blame and self.makes_object and self.object_is_new:
             return self._mark_new_object(then)
         if self.blame and len(transaction.marked) > 1:
             return self._mark_moved_object(then)
@@ -144,3 +159,26 @@ class Change(Generic[R]):
         return transaction.phase(
             "post-op", transaction.live, lambda to, child: transaction.xattrop(to, child, target, values), take
         )
+
+
+async def single_change(
+    afr: ReplicaSet,
+    call: Call,
+    kind: Kind,
+    locks: Sequence[Lock],
+    marked: Sequence[Loc | Fd],
+    wind: Wind,
+    makes_object: bool = False,
+) -> Change[Any]:
+    """One change in a transaction of its own. Raises what it came to."""
+    transaction = Transaction(afr, kind, locks, marked)
+    change: Change[Any] = Change(transaction, call, wind, makes_object)
+    afr.under_way.add(transaction)
+    try:
+        await transaction.steps.run(transaction.begin(lambda: change.operate(transaction.end)))
+    finally:
+        transaction.steps.when_over(partial(afr.under_way.discard, transaction))
+    error = change.error or transaction.error
+    if error is not None:
+        raise error
+    return change

@@ -152,7 +152,7 @@ class Record:
     def marked(self) -> bool:
         return any(map(any, self.everything))
 
-    def tells(self, kind: Kind) -> bool:
+    def speaks_of(self, kind: Kind) -> bool:
         """Is there anything about this kind of change, of whomever?"""
         return any(any(about(counters, kind)) for counters in (self.dirty, *self.pending))
 

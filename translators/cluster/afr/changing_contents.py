@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
 from ....graph import Call, Fd, Loc, Written, fail
-from .change import Change, Wind
+from .change import Change, Wind, winding
 from .changelog import Kind
 from .locks import InodeLock
-from .phases import Phase
-from .streams import Claim, Stream
+from .open_fds import usable
+from .stream import Claim, Stream
 from .transaction import Transaction
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
+
+R = TypeVar("R")
+P = ParamSpec("P")
+T = TypeVar("T", Loc, Fd)
 
 APPEND_KEY = "glusterfs.write-is-append"
 
@@ -37,6 +42,33 @@ class Span:
 WHOLE = Span(0, float("inf"))
 
 
+@attrs.define(eq=False)
+class ContentChange(Change[R]):
+    """`asked` is the call as it came, `end` where the file ended, if the change begins there."""
+
+    stream: Stream
+    asked: Call
+    end: int | None
+
+    def conclude(self) -> None:
+        if self.error is None:
+            self.stream.size = None if self.end is None else self.end + self.reply.count  # type: ignore[attr-defined]
+            if self.call is not self.asked and not self._appended():
+                self.transaction.unstable = True
+        Change.conclude(self)
+
+    def _appended(self) -> bool:
+        """Did the bytes go behind the old end of the file? A copy that loses them is shorter, and so known to be
+        worse."""
+        reply = self.reply
+        if not isinstance(reply, Written) or not reply.xdata or APPEND_KEY not in reply.xdata:
+            return False
+        answer = reply.xdata[APPEND_KEY]
+        if self.asked.asked(APPEND_KEY) is None:
+            reply.xdata = {key: value for key, value in reply.xdata.items() if key != APPEND_KEY}
+        return bool(answer)
+
+
 class ContentChanges:
     """Changes the contents of one afr's files, on all copies."""
 
@@ -49,87 +81,63 @@ class ContentChanges:
     ) -> Change[Any]:
         """Change the contents of a file, on all copies. `stable`: the children answer when it is on their disks;
         `closes`: nothing is left open after it."""
-        stream = self._streams.joined(target.gfid) or await self._join(call, target)
-        if not stream.enter_at_once(span):
-            await self._streams.enter(stream, span)
-        change, phase = self._make(stream, span, call, wind, None, stable, closes)
-        if phase is not None:
-            await self._afr.steps(stream.transaction).run(phase)
-        if closes or stream.alone:
-            await stream.over
+        stream = self._streams.entered(target.gfid, span) or await self._enter(call, target, span)
+        change = self._change(stream, call, wind, stable)
+        await self._streams.carry_out(stream, span, change, closes)
         if closes:
-            self._streams.tell_unsaved(target.gfid)
+            self._streams.raise_unsaved(target.gfid)
         return change
+
+    async def change_whole(
+        self,
+        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
+        call: Call,
+        target: T,
+        *args: P.args,
+        **_: P.kwargs,
+    ) -> R:
+        """Perhaps all the contents of a file. EIO if no copy is known to be good."""
+        there = await self._afr.object_at(call, target)
+        if isinstance(there, Fd):
+            await usable(self._afr, there, os.O_WRONLY)
+        done: Change[R] = await self.change(call, there, WHOLE, winding(fop, there, *args))
+        return done.reply
 
     async def append(self, call: Call, fd: Fd, wind: Callable[[int], Wind], *, stable: bool = False) -> Change[Written]:
         """Write behind the last byte: the same place on all copies, that where a good one ends."""
-        stream = self._streams.joined(fd.gfid) or await self._join(call, fd)
-        if not stream.enter_at_once(WHOLE):
-            await self._streams.enter(stream, WHOLE)
+        stream = self._streams.entered(fd.gfid, WHOLE) or await self._enter(call, fd, WHOLE)
         try:
             end = await self._end_of_file(stream, fd) if stream.size is None else stream.size
         except BaseException:
             self._streams.leave(stream, WHOLE)
             raise
-        change, phase = self._make(stream, WHOLE, call, wind(end), end, stable)
-        if phase is not None:
-            await self._afr.steps(stream.transaction).run(phase)
-        if stream.alone:
-            await stream.over
+        change = self._change(stream, call, wind(end), stable, end)
+        await self._streams.carry_out(stream, WHOLE, change)
         return change
 
-    def _make(
-        self, stream: Stream, span: Span, call: Call, wind: Wind, end: int | None, stable: bool, closes: bool = False
-    ) -> tuple[Change[Any], Phase | None]:
-        """The change itself, and what is left to do of it. It is a user of the stream until its last phase is done,
-        though its caller be cancelled long before. `end` is where the file ended, if the change begins there."""
-        transaction = stream.transaction
-        asks = not (stable or transaction.unstable)
-        asking = call.with_xdata({**(call.xdata or {}), APPEND_KEY: 1}) if asks else call
-        change: Change[Any] = Change(transaction, asking, wind)
-        stream.size = None
-        self._streams.require_quorum(stream, span, closes)
-        if change.at_once():
-            self._finished(stream, span, call, change, end, closes)
-            return change, None
-        return change, self._judged(stream, span, call, change, end, closes)
-
-    def _judged(
-        self, stream: Stream, span: Span, call: Call, change: Change[Any], end: int | None, closes: bool
-    ) -> Phase | None:
-        def finished() -> None:
-            self._finished(stream, span, call, change, end, closes)
-
-        return change.judged(lambda: stream.transaction.tell(change.blame, finished))
-
-    def _finished(
-        self, stream: Stream, span: Span, call: Call, change: Change[Any], end: int | None, closes: bool
-    ) -> None:
-        """The change is over, and whoever missed it is on record."""
-        transaction = stream.transaction
-        if change.error is None:
-            stream.size = None if end is None else end + change.reply.count
-            if change.call is not call and not _appended(change, call):
-                transaction.unstable = True
-            if change.blame - transaction.on_record:
-                change.error = transaction.error
-        self._streams.leave(stream, span, closes)
-
-    async def _join(self, call: Call, target: Loc | Fd) -> Stream:
+    async def _enter(self, call: Call, target: Loc | Fd, span: Span) -> Stream:
         """An object that is named by its gfid alone may lose its last name at any time, and its marks with it: so its
-        stream serves one change."""
-        alone = not self._afr.eager_lock or isinstance(target, Loc)
+        stream serves a single change."""
 
         def begin() -> Stream:
             transaction = Transaction(self._afr, Kind.DATA, [InodeLock.for_data(target)], [target])
-            return Stream(transaction, alone, closing=alone)
+            return Stream(transaction, single=not self._afr.eager_lock or isinstance(target, Loc))
 
-        return await self._streams.join(call, target, begin)
+        return await self._streams.enter(call, target, span, begin)
+
+    def _change(
+        self, stream: Stream, call: Call, wind: Wind, stable: bool, end: int | None = None
+    ) -> ContentChange[Any]:
+        transaction = stream.transaction
+        asks = not (stable or transaction.unstable)
+        asking = call.with_xdata({**(call.xdata or {}), APPEND_KEY: 1}) if asks else call
+        stream.size = None
+        return ContentChange(transaction, asking, wind, False, stream, call, end)
 
     async def _end_of_file(self, stream: Stream, fd: Fd) -> int:
         """As one good copy tells it; the next one, where that fails."""
         transaction = stream.transaction
-        good = transaction.live & transaction.clean
+        good = transaction.live & transaction.good
         last = fail(errno.EIO, fd.gfid)
         while good:
             chosen = self._afr.choose(good, fd.gfid)
@@ -141,14 +149,3 @@ class ContentChanges:
             else:
                 return reply.iatt.size
         raise last
-
-
-def _appended(change: Change[Any], call: Call) -> bool:
-    """Did the bytes go behind the old end of the file? A copy that loses them is shorter, and so known to be worse."""
-    reply = change.reply
-    if not isinstance(reply, Written) or not reply.xdata or APPEND_KEY not in reply.xdata:
-        return False
-    answer = reply.xdata[APPEND_KEY]
-    if call.asked(APPEND_KEY) is None:
-        reply.xdata = {key: value for key, value in reply.xdata.items() if key != APPEND_KEY}
-    return bool(answer)

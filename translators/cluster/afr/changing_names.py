@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import attrs
 
 from ....graph import Call, Gfid, Iatt, Loc, Made, Translator, children_first
-from .change import Change, Wind, winding
+from .change import Change, Wind, single_change, winding
 from .changelog import Kind
 from .locks import EntryLock
-from .phases import Phase
 from .reading import UNKNOWN, lookup, readable_for
-from .streams import Claim, Stream
+from .stream import Claim, Stream
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ class NameChanges:
 
     async def make(self, loc: Loc, fop: Callable[..., Awaitable[Made]], call: Call, *args: Any) -> Made:
         """A new object at `loc`."""
-        return self.made(await self.change([EntryLock.on(loc)], [loc.parent], fop, call, *args))
+        return self.learn(await self.change([EntryLock.on(loc)], [loc.parent], fop, call, *args))
 
     async def change(
         self,
@@ -73,18 +72,18 @@ class NameChanges:
             return await self._in_stream(call, Loc(directory), SomeNames(names), wind, makes_object)
         marked = [Loc(gfid) for gfid in dict.fromkeys(directories)]
         locked = sorted({lock.target.gfid for lock in locks})
-        with self._streams.apart(() if fits_a_stream else locked):
+        with self._streams.making_way(() if fits_a_stream else locked):
             for gfid in locked:
                 await self._streams.close(gfid)
             for target in marked:
                 await readable_for(self._afr, call, target)
-            return await self._afr.alone(call, Kind.ENTRY, locks, marked, wind, makes_object)
+            return await single_change(self._afr, call, Kind.ENTRY, locks, marked, wind, makes_object)
 
-    def made(self, done: Change[Made]) -> Made:
-        """What is known of a new object's copies; of one that create has found, who knows."""
+    def learn(self, done: Change[Made]) -> Made:
+        """Take over what is now known of a new object's copies; of one that create has found, who knows."""
         afr = self._afr
         state = afr.inodes[done.reply.iatt.gfid]
-        if done.made_anew and state.changed_at <= done.transaction.began:
+        if done.object_is_new and state.changed_at <= done.transaction.began:
             state.generation, state.readable = done.generation, done.done_on
         else:
             if state.generation == UNKNOWN and not state.readable:
@@ -120,36 +119,18 @@ class NameChanges:
         return asked == "on" or (asked == "auto" and not any(node.remote for node in children_first(self._afr)))
 
     def _may_stay_open(self, directory: Gfid) -> bool:
-        return self._eager and not self._streams.shared(directory)
+        return self._eager and self._streams.may_keep(directory)
 
     async def _in_stream(
         self, call: Call, directory: Loc, names: SomeNames, wind: Wind, makes_object: bool
     ) -> Change[Any]:
-        """The change is a user of the stream until its last phase is done, though its caller be cancelled before."""
+        def begin() -> Stream:
+            return Stream(Transaction(self._afr, Kind.ENTRY, [EntryLock(directory, None)], [directory]))
+
         streams = self._streams
-        stream = streams.joined(directory.gfid) or await streams.join(call, directory, lambda: self._begin(directory))
-        if not stream.enter_at_once(names):
-            await streams.enter(stream, names)
-        streams.require_quorum(stream, names)
+        stream = streams.entered(directory.gfid, names) or await streams.enter(call, directory, names, begin)
         change: Change[Any] = Change(stream.transaction, call, wind, makes_object)
-        if change.at_once():
-            streams.leave(stream, names)
-            return change
-        await self._afr.steps(stream.transaction).run(self._judged(stream, names, change))
+        await streams.carry_out(stream, names, change)
         if change.error is not None:
             raise change.error
         return change
-
-    def _begin(self, directory: Loc) -> Stream:
-        transaction = Transaction(self._afr, Kind.ENTRY, [EntryLock(directory, None)], [directory])
-        return Stream(transaction, alone=False, closing=False)
-
-    def _judged(self, stream: Stream, names: SomeNames, change: Change[Any]) -> Phase | None:
-        transaction = stream.transaction
-
-        def finished() -> None:
-            if change.error is None and change.blame - transaction.on_record:
-                change.error = transaction.error
-            self._streams.leave(stream, names)
-
-        return change.judged(lambda: transaction.tell(change.blame, finished))

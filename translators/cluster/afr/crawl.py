@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import anyio.lowlevel
 import attrs
 
-from ....graph import ROOT_GFID, ROOT_LOC, Call, Coming, Fd, Gfid, Iatt, Loc, State, Translator, XattropKind
+from ....graph import ROOT_GFID, ROOT_LOC, Call, Coming, Entry, Gfid, Iatt, Loc, State, Translator, XattropKind
 from .changelog import ZEROS
-from .healing import LISTING_BYTES, Healing, NotNow, Result, SplitBrain, heal_object, list_directory
+from .healing import Healing, NotNow, Result, SplitBrain, heal_object
 from .healing_moves import forget_moves, speaks_of_moves
+from .listing import entries_of, list_directory
 from .reading import copies_of, look
 from .report import HealItem, HealReport
 from .verdict import contents_of, direction
@@ -49,7 +50,7 @@ async def index_of(node: Translator, call: Call) -> set[Gfid] | None:
     for index in INDICES:
         try:
             where = Gfid((await node.getxattr(call, ROOT_LOC, index)).values[index])
-            gfids |= {gfid for _, gfid in await _listed(node, call, where)}
+            gfids |= _gfids_of(await entries_of(node, call, where))
         except OSError as error:
             if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.ENOENT, errno.ESTALE):
                 return None
@@ -57,25 +58,13 @@ async def index_of(node: Translator, call: Call) -> set[Gfid] | None:
     return gfids
 
 
-async def _listed(node: Translator, call: Call, where: Gfid) -> list[tuple[bytes, Gfid]]:
-    fd = Fd(where, is_dir=True)
-    await node.opendir(call, Loc(where), fd)
-    found: list[tuple[bytes, Gfid]] = []
-    offset = 0
-    try:
-        while True:
-            reply = await node.readdir(call, fd, LISTING_BYTES, offset)
-            for entry in reply.entries:
-                try:
-                    found.append((entry.name, Gfid.from_text(entry.name.decode())))
-                except ValueError:
-                    continue  # the index's own base file
-            if reply.end or not reply.entries:
-                return found
-            offset = reply.entries[-1].offset
-            await anyio.lowlevel.checkpoint()
-    finally:
-        node.release(fd)
+def _gfids_of(entries: Iterable[Entry]) -> set[Gfid]:
+    """Those that an index lists by their names; its own base file is none."""
+    found: set[Gfid] = set()
+    for entry in entries:
+        with suppress(ValueError):
+            found.add(Gfid.from_text(entry.name.decode()))
+    return found
 
 
 @attrs.define(eq=False)
@@ -189,12 +178,12 @@ class Crawler:
             try:
                 report = await (self._heal_fully() if full else self._heal(None, full))
             except OSError as error:
-                self._tell(f"has met: {error.strerror}")
+                self._set_trouble(f"has met: {error.strerror}")
                 raise
-            self._tell("")
+            self._set_trouble("")
             return report
 
-    def _tell(self, trouble: str) -> None:
+    def _set_trouble(self, trouble: str) -> None:
         if trouble != self.trouble:
             self.trouble = trouble
             self.afr.graph.node_changed()

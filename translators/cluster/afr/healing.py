@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import anyio.lowlevel
 import attrs
 
 from ....graph import (
@@ -21,7 +20,6 @@ from ....graph import (
     Fd,
     Fop,
     Gfid,
-    Iatt,
     Loc,
     NewAttributes,
     Outcome,
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 P = ParamSpec("P")
-
-LISTING_BYTES = 128 * 1024
 
 
 class Result(Enum):
@@ -128,7 +124,7 @@ class Healing:
 
     def marked(self, kind: Kind) -> bool:
         """Has anybody something to say about this kind of change? Of what a suspect has nobody can tell."""
-        return bool(self.afr.suspects.filled) or any(copy.record.tells(kind) for copy in self.copies.values())
+        return bool(self.afr.suspects.filled) or any(copy.record.speaks_of(kind) for copy in self.copies.values())
 
     def direct(self, kind: Kind) -> Direction:
         found = direction(self.afr.suspects.owing(self.copies, kind), kind, self.afr.quorum.majority)
@@ -247,44 +243,13 @@ class Healing:
         everywhere = range(len(self.afr.children))
         async with AsyncExitStack() as locks:
             if kind is not Kind.METADATA:
-                locks.enter_context(self.afr.streams.apart((self.gfid,)))
+                locks.enter_context(self.afr.streams.making_way((self.gfid,)))
             for domain, wait in ((self.afr.healing_domain, False), (self.afr.name, True)):
                 try:
                     await locks.enter_async_context(held(self.afr, everywhere, self.call, lock, domain, wait))
                 except OSError as error:
                     raise NotNow("another healer is at it" if error.errno == errno.EAGAIN else str(error)) from None
             yield
-
-
-async def list_directory(child: Translator, call: Call, gfid: Gfid) -> list[tuple[bytes, Iatt]]:
-    """All names of a directory on one child, with their attributes; but not of files that were put there by hand and
-    have no gfid yet: the first lookup of such a name gives it one."""
-    fd = Fd(gfid, is_dir=True)
-    await child.opendir(call, Loc(gfid), fd)
-    listing: list[tuple[bytes, Iatt]] = []
-    offset = 0
-    try:
-        while True:
-            reply = await child.readdirp(call, fd, LISTING_BYTES, offset)
-            for entry in reply.entries:
-                iatt = entry.iatt or await _attributes_of(child, call, Loc(parent=gfid, name=entry.name))
-                if iatt is not None:
-                    listing.append((entry.name, iatt))
-            if reply.end or not reply.entries:
-                return listing
-            offset = reply.entries[-1].offset
-            await anyio.lowlevel.checkpoint()
-    finally:
-        child.release(fd)
-
-
-async def _attributes_of(child: Translator, call: Call, loc: Loc) -> Iatt | None:
-    try:
-        return (await child.lookup(call, loc)).iatt
-    except OSError as error:
-        if error.errno == errno.ENODATA:
-            return None
-        raise
 
 
 async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result:

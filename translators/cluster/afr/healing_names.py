@@ -9,8 +9,9 @@ import attrs
 
 from ....graph import Gfid, Iatt
 from .changelog import Kind
-from .healing import Healing, NotNow, SplitBrain, list_directory
+from .healing import Healing, NotNow, SplitBrain
 from .healing_places import Places
+from .listing import list_directory
 from .reading import ABSENT, look_for_moves, moved_copies
 from .verdict import Copy, conflict, standing
 

@@ -13,7 +13,8 @@ import attrs
 
 from ....graph import Gfid, Iatt, Loc
 from .changelog import Record
-from .healing import Healing, NotNow, SplitBrain, list_directory
+from .healing import Healing, NotNow, SplitBrain
+from .listing import list_directory
 from .reading import ABSENT
 from .verdict import contents_of
 

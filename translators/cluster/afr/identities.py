@@ -106,10 +106,10 @@ def _first_use(said: Said, ids: tuple[bytes, ...], serving: Collection[int]) -> 
     missing = [child for child in range(len(ids)) if child not in said]
     if missing:
         return Admission(admitted, first_use=True)
-    first, *rest = [child for child in range(len(ids)) if child not in written]
+    first, *others = [child for child in range(len(ids)) if child not in written]
     if said[0] is None:
         return Admission(admitted, write=(0, Identity(NOBODY, ids), CREATE), first_use=True)
-    turn, flags = (rest[0], CREATE) if rest else (first, 0)
+    turn, flags = (others[0], CREATE) if others else (first, 0)
     return Admission(admitted, write=(turn, Identity(ids[turn], ids), flags), first_use=True)
 
 

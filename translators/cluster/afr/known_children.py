@@ -76,8 +76,8 @@ class KnownChildren:
     @property
     def reasons(self) -> dict[str, str]:
         """By name, why children that are up do not take part."""
-        told = {**self._admission.reasons, **self._troubles}
-        return {self._afr.children[child].name: told[child] for child in sorted(told)}
+        reasons = {**self._admission.reasons, **self._troubles}
+        return {self._afr.children[child].name: reasons[child] for child in sorted(reasons)}
 
     def why_down(self) -> str:
         names = [child.name for child in self._afr.children]
@@ -143,7 +143,7 @@ class KnownChildren:
                 self._in_trouble(child, f"its root cannot be looked up: {error and error.strerror}")
             return
         xdata = reply.xdata or {}
-        news = self._afr.suspects.told(child, bool(xdata.get(SUSPECT_KEY)))
+        news = self._afr.suspects.learn(child, bool(xdata.get(SUSPECT_KEY)))
         if self.checking:
             news = self._learn(child, Identity.read(xdata.get(self.key))) or news
         if news:
@@ -184,7 +184,7 @@ class KnownChildren:
             self._admission = admit(names, self.said, serving, self._fresh)
         admission = self._admission
         if admission.write is None or afr.up - admission.admitted:
-            afr.settle(admission.admitted, better)
+            afr.take_part(admission.admitted, better)
         if self._out and not self._watching:
             self._watching = True
             self._afr.tasks.start_daemon(self._watch())

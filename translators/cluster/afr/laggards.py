@@ -87,7 +87,7 @@ class Laggards:
             return None
 
         def wait(answers: Answers[Any], phase: Phase) -> Awaitable[list[Outcome[Any]]]:
-            good = transaction.clean
+            good = transaction.good
             for gfid in transaction.gfids:  # a change of another kind may have missed some of these meanwhile
                 good = good & self._afr.last_readable(gfid) or good
             return self.outcomes(answers, good, phase.before, phase.withdraw)
@@ -177,7 +177,7 @@ class Laggards:
                 log.info("%s: %s is %g s behind the others: fenced", afr.name, name, afr.laggard_timeout)
                 self.fences[child] = Fence()
             self._owes(child, self.fences[child], answer)
-        afr.settle(afr.admitted, better=False)
+        afr.take_part(afr.admitted, better=False)
         for news in list(self._waiting):
             news.resolve(None)
 
@@ -223,7 +223,7 @@ class Laggards:
         log.info("%s: %s has caught up", self._afr.name, self._afr.children[child].name)
         for fd in self.fences.pop(child).released:
             self._afr.children[child].release(fd)
-        self._afr.settle(self._afr.admitted, better=True)
+        self._afr.take_part(self._afr.admitted, better=True)
         if not self._down(child):
             self._afr.known.ask(child)
 

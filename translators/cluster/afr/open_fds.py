@@ -150,7 +150,7 @@ async def _open_there(afr: ReplicaSet, fd: Fd, slot: OpenFd) -> frozenset[int]:
         flags = slot.flags & ~(NOT_FOR_CHILDREN | ONCE)
         answers = wind(_nodes(afr, wanted), Translator.open, FOLLOWING, loc, flags, fd)
     opened = wanted - not_open(afr, await afr.laggards.outcomes(answers, good, others))
-    afr.openings.left_behind(fd, wanted & afr.laggards.fenced)
+    afr.openings.expect_late(fd, wanted & afr.laggards.fenced)
     slot.unsure |= opened
     return opened | sure
 

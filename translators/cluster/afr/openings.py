@@ -69,7 +69,7 @@ class Openings:
         try:
             reply, missing = await work
         except Exception:
-            self.left_behind(fd, afr.laggards.fenced_since(fences))
+            self.expect_late(fd, afr.laggards.fenced_since(fences))
             afr.release(fd)
             raise
         except BaseException:
@@ -77,7 +77,7 @@ class Openings:
             raise
         finally:
             self._asked.pop(fd, None)
-        self.left_behind(fd, afr.laggards.fenced_since(fences))
+        self.expect_late(fd, afr.laggards.fenced_since(fences))
         fd.slots[afr] = OpenFd(flags, missing=missing, generation=generation)
         self._pinned[fd] = reply.iatt.gfid if isinstance(reply, Made) else fd.gfid
         afr.inodes.pin(self._pinned[fd])
@@ -89,19 +89,19 @@ class Openings:
         self._asked[fd] = answers
         return await self._afr.laggards.outcomes(answers, frozenset(self._afr.up))
 
-    def left_behind(self, fd: Fd, children: Collection[int]) -> None:
+    def expect_late(self, fd: Fd, children: Collection[int]) -> None:
         """These are fenced, and may have been asked to open it."""
         if children:
             self._late.setdefault(fd, set()).update(children)
 
     async def _give_back(self, fd: Fd, answers: Answers[Any] | None) -> None:
-        """After what the caller has left behind: the answers to an open, or the rest of the change that creates. Which
-        of those that were left that is, is not asked: there are few, and none is long."""
+        """After what the caller has begun: the answers to an open, or the change that creates. Which of those that are
+        being finished that is, is not asked: there are few, and none is long."""
         try:
             if answers is not None:
                 await answers.all()
-            for rest in list(self._afr.left_behind):
-                await rest
+            for over in list(self._afr.finishing):
+                await over
         finally:
             self._afr.release(fd)
 

@@ -28,8 +28,8 @@ from ....graph import (
     fan_out,
 )
 from .changelog import Kind, Record, about, packed
-from .healing import list_directory
 from .healing_contents import device, other_targets, own_xattrs
+from .listing import list_directory
 from .reading import ABSENT
 from .verdict import Copy, conflict, direction
 
@@ -67,7 +67,7 @@ async def _compared(afr: ReplicaSet, gfid: Gfid) -> list[Iatt]:
     await anyio.lowlevel.checkpoint()  # bricks that answer at once would keep everybody else waiting
     asking = afr.crawler.call().with_xdata({**afr.keys.asked, "list-xattr": 1})
     outcomes = await fan_out(afr.children, Translator.lookup, asking, Loc(gfid))
-    found = {afr.index[outcome.child]: reply for outcome in outcomes if (reply := _told(outcome)) is not None}
+    found = {afr.index[outcome.child]: reply for outcome in outcomes if (reply := _reply_of(outcome)) is not None}
     copies = {child: Copy(reply.iatt, Record.read(afr.keys, reply.xdata)) for child, reply in found.items()}
 
     def good(kind: Kind) -> list[int]:
@@ -101,7 +101,7 @@ def _nodes(afr: ReplicaSet, children: Iterable[int]) -> list[Translator]:
     return [afr.children[child] for child in sorted(children)]
 
 
-def _told(outcome: Outcome[LookedUp]) -> LookedUp | None:
+def _reply_of(outcome: Outcome[LookedUp]) -> LookedUp | None:
     if outcome.error is not None and outcome.errno not in ABSENT:
         raise outcome.error
     return outcome.value

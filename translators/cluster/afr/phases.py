@@ -33,7 +33,7 @@ class Phase:
 
 
 FINISHERS_MAX = 100
-"""How often what was left to others is taken on again by others."""
+"""How many tasks of the graph take the same on, one when the other was cancelled."""
 
 Wait = Callable[[Answers[Any], Phase], Awaitable[list[Outcome[Any]]]]
 """Waits for the outcomes of a phase; whoever is not waited for has failed."""
@@ -49,15 +49,15 @@ class Steps:
 
     index: dict[Translator, int]
     tasks: Tasks
-    left_behind: set[Coming[None]]
-    """Where others find the rest of what was left to the graph's task group."""
+    finishing: set[Coming[None]]
+    """Where others find what is finished in the graph's task group with nobody waiting: the `over` of each."""
     wait: Wait | None = None
     """None: until all have answered."""
     phase: Phase | None = None
     abandoned: bool = False
     """Nobody waits for the result any more: what has not been changed yet need not be."""
-    rest: Coming[None] | None = None
-    """The end of what a caller that was cancelled has left to the graph's task group."""
+    over: Coming[None] | None = None
+    """Settled when what was left to the graph's task group is done; None: nothing was."""
     _finishers: int = 0
     _answers: Answers[Any] | None = None
     _bug: Exception | None = None
@@ -73,7 +73,7 @@ class Steps:
         while self.phase is not None:
             self._answers = self.phase.send()
             if not self._answers.ready:
-                self._leave_to_others()
+                self._start_finisher()
                 return
             self._take(self._answers.outcomes)
 
@@ -86,7 +86,7 @@ class Steps:
             self.abandoned = True
             if self.phase is not None and self.phase.withdraw is not None:
                 self.phase.withdraw()
-            self._leave_to_others()
+            self._start_finisher()
             raise
         self._raise_bug()
 
@@ -96,37 +96,37 @@ class Steps:
         if bug is not None:
             raise bug
 
-    def _leave_to_others(self) -> None:
+    def _start_finisher(self) -> None:
         """Go on in the graph's task group. What a child raises that is no OSError surfaces there."""
-        if self.rest is None:
-            self.rest = Coming()
-            self.left_behind.add(self.rest)
-            self.rest.when_settled(partial(self.left_behind.discard, self.rest))
+        if self.over is None:
+            self.over = Coming()
+            self.finishing.add(self.over)
+            self.over.when_settled(partial(self.finishing.discard, self.over))
         self._finishers += 1
-        self.tasks.start(self._alone()).when_settled(self._left_alone)
+        self.tasks.start(self._finish()).when_settled(self._finisher_ended)
 
-    async def _alone(self) -> None:
+    async def _finish(self) -> None:
         try:
             await self._proceed()
         except Exception as bug:  # our own: it cannot go on
             self._bug, self.phase = self._bug or bug, None
 
-    def _left_alone(self) -> None:
+    def _finisher_ended(self) -> None:
         """It is over; or whoever cancels every task of a program has cancelled this one, too: then another goes on."""
-        assert self.rest is not None
+        assert self.over is not None
         if self.phase is not None and not self.tasks.closed and self._finishers < FINISHERS_MAX:
-            self._leave_to_others()
+            self._start_finisher()
             return
-        self.rest.resolve(None)
+        self.over.resolve(None)
         if self._bug is not None:
             self.tasks.surface(self._bug)
 
     def when_over(self, callback: Callable[[], None]) -> None:
-        """After `run`: call back once the rest is done, too; at once if there is none."""
-        if self.rest is None:
+        """After `run`: call back once all is done; at once if nothing was left to finishers."""
+        if self.over is None:
             callback()
         else:
-            self.rest.when_settled(callback)
+            self.over.when_settled(callback)
 
     async def _proceed(self) -> None:
         """Called again after a cancellation, it goes on where it stood."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import attrs
@@ -24,6 +24,7 @@ from ....graph import (
 )
 from .changelog import NONE, Counters, Keys, Kind, Record
 from .locks import EntryLock, held
+from .own_keys import without_own
 from .suspects import Suspects
 from .verdict import Copy, combined_error, conflict, readable, standing
 
@@ -57,21 +58,21 @@ class InodeState:
 
 @attrs.define
 class Inspection:
-    """What the children say of one object's copies, asked at one moment. `ours` is what is in their dirty counters of
-    a change that we have announced ourselves: that is no news."""
+    """What the children say of one object's copies, asked at one moment. `own_marks` are in their dirty counters
+    for a change that we have announced ourselves: that is no news."""
 
     generation: int
     moment: int
     copies: Mapping[int, Copy]
     suspects: Suspects
-    ours: Mapping[int, Counters] = attrs.field(factory=dict)
+    own_marks: Mapping[int, Counters] = attrs.field(factory=dict)
     readable: frozenset[int] = attrs.field(init=False)
     changing: bool = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         alike = not conflict([copy.iatt for copy in self.copies.values()])
         self.readable = self.suspects.readable(self.copies) if alike else frozenset()
-        self.changing = any(copy.record.dirty != self.ours.get(child, NONE) for child, copy in self.copies.items())
+        self.changing = any(copy.record.dirty != self.own_marks.get(child, NONE) for child, copy in self.copies.items())
 
     @property
     def good(self) -> dict[int, Copy]:
@@ -143,7 +144,7 @@ async def inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> Inspection:
         if not copies:
             error = combined_error(list(outcomes.values()))
             raise fail(errno.ESTALE, gfid) if error.errno == errno.ENOENT else error
-        inspection = Inspection(generation, moment, copies, afr.suspects, afr.streams.announced(gfid, moment))
+        inspection = Inspection(generation, moment, copies, afr.suspects, afr.streams.own_marks(gfid, moment))
         if afr.inodes[gfid].learn(inspection):
             break
     return inspection
@@ -179,13 +180,23 @@ async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, ask: Callable[[Tra
         last = error
     finally:
         under_way[first] -= 1
-    others = sorted(await readable_for(afr, call, target, fresh=True) - {first})
-    for place, child in enumerate(others):
+    others = await readable_for(afr, call, target, fresh=True) - {first}
+    return await ask_in_turn(afr, sorted(others), ask, last)
+
+
+async def ask_in_turn(
+    afr: ReplicaSet, copies: Sequence[int], ask: Callable[[Translator], Awaitable[R]], error: OSError
+) -> R:
+    """What the first of these good copies answers that can. Where none can: its error, if it is about the request, or
+    the last one's; `error` where there is no copy."""
+    for place, child in enumerate(copies):
         try:
-            return await afr.laggards.one(child, ask, others[place + 1 :])
-        except OSError as error:
-            last = error
-    raise last
+            return await afr.laggards.one(child, ask, copies[place + 1 :])
+        except OSError as refusal:
+            if refusal.errno in ABOUT_THE_REQUEST:
+                raise
+            error = refusal
+    raise error
 
 
 async def readable_for(afr: ReplicaSet, call: Call, target: Loc | Fd, fresh: bool = False) -> frozenset[int]:
@@ -223,7 +234,7 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     _require_quorum(afr, outcomes)
     votes = {child: outcomes[child] for child in voters if child in outcomes}
     if loc.named and _disagree(votes):
-        votes = await _settled(afr, call, loc, outcomes)
+        votes = await _votes_that_count(afr, call, loc, outcomes)
     found = copies_of(afr.keys, votes)
     if not found:
         raise _absent(afr, votes)
@@ -234,7 +245,7 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     if loc.named and loc.gfid not in (NULL_GFID, gfid):
         raise fail(errno.ESTALE, loc.name)
     everywhere = {child: copy for child, copy in copies_of(afr.keys, outcomes).items() if copy.iatt.gfid == gfid}
-    inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.announced(gfid, moment))
+    inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.own_marks(gfid, moment))
     afr.inodes[gfid].learn(inspection)
     # Where no copy is good in everything, those tell of attributes that are good in these: what an afr above has put on
     # record here (in xattrs) is not on a copy that missed it.
@@ -244,15 +255,15 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
 
 def _disagree(votes: dict[int, Outcome[LookedUp]]) -> bool:
     """Is the name there on some and not on others, or another object?"""
-    told = {
+    objects = {
         None if outcome.value is None else outcome.value.iatt.gfid
         for outcome in votes.values()
         if outcome.ok or outcome.errno == errno.ENOENT
     }
-    return len(told) > 1
+    return len(objects) > 1
 
 
-async def _settled(
+async def _votes_that_count(
     afr: ReplicaSet, call: Call, loc: Loc, outcomes: dict[int, Outcome[LookedUp]]
 ) -> dict[int, Outcome[LookedUp]]:
     """The votes that count where voters disagree: another client may have changed names that one of them missed; or a
@@ -286,7 +297,7 @@ async def _give_gfid(afr: ReplicaSet, call: Call, loc: Loc, asked: dict[str, obj
     """An object without a gfid gets the one of the other copies, or the caller's if none has one and all are asked.
     Under the name's lock: two clients that find it at once give it one gfid."""
     own = Call(lk_owner=afr.new_lock_owner())
-    with afr.streams.apart((loc.parent,)):
+    with afr.streams.making_way((loc.parent,)):
         async with held(afr, sorted(afr.up), own, EntryLock.on(loc), afr.name, wait=True):
             outcomes = await look(afr, call, loc, asked)
             known = {outcome.value.iatt.gfid for outcome in outcomes.values() if outcome.value is not None}
@@ -303,9 +314,3 @@ def _answer(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]], good: Colle
     reply = outcomes[afr.choose(good, gfid)].reply
     xdata = without_own(afr.keys, reply.xdata)
     return LookedUp(reply.iatt, reply.postparent, afr.suspects.shown(xdata) if gfid == ROOT_GFID else xdata)
-
-
-def without_own(keys: Keys, values: Xdata | None) -> Xdata | None:
-    if values is None or not any(map(keys.owned, values)):
-        return values
-    return {name: value for name, value in values.items() if not keys.owned(name)}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 
 from ....graph import (
-    NOW_NS,
     NULL_GFID,
     Call,
     ChildChanged,
@@ -25,7 +22,6 @@ from ....graph import (
     Gfid,
     Inodes,
     Loc,
-    NewAttributes,
     Outcome,
     ParentDown,
     State,
@@ -37,15 +33,13 @@ from . import crawl, reading, strict
 from .accepting import accept
 from .application_locks import ApplicationLocks
 from .caller_locks import Waiters
-from .change import Change, Wind, winding
-from .changelog import Keys, Kind
-from .changing_contents import ContentChanges, Span
+from .changelog import Keys
+from .changing_contents import ContentChanges
 from .changing_names import NameChanges
 from .choice import ReadChoice
 from .known_children import KnownChildren
 from .laggards import Laggards
-from .locks import InodeLock, Lock
-from .open_fds import caught_up, refuse_lost, usable
+from .open_fds import refuse_lost
 from .openings import Openings
 from .phases import Steps
 from .report import HealReport
@@ -82,8 +76,8 @@ class ReplicaSet(AfrSettings):
     under_way: set[Transaction] = attrs.field(init=False, factory=set, repr=False)
     """Transactions of one change each, until their last step is done."""
     choice: ReadChoice = attrs.field(init=False, repr=False)
-    left_behind: set[Coming[None]] = attrs.field(init=False, factory=set, repr=False)
-    """The ends of what is finished with nobody waiting, and of what cancelled callers have begun."""
+    finishing: set[Coming[None]] = attrs.field(init=False, factory=set, repr=False)
+    """Settled when what is finished with nobody waiting is done, as what cancelled callers have begun."""
     streams: Streams = attrs.field(init=False, repr=False)
     content_changes: ContentChanges = attrs.field(init=False, repr=False)
     name_changes: NameChanges = attrs.field(init=False, repr=False)
@@ -121,6 +115,9 @@ class ReplicaSet(AfrSettings):
         self._owner_salt = self.seams.random.getrandbits(32).to_bytes(4, "big")
         self.choice.know_client(self._owner_salt[0])
 
+    async def stop(self) -> None:
+        self.streams.stop()
+
     # --- children that come and go -----------------------------------------------------------------------------------
 
     def notify(self, event: Event) -> None:
@@ -131,7 +128,7 @@ class ReplicaSet(AfrSettings):
                 self.known.close()
                 self.laggards.close()
                 self.application_locks.close()
-                self.streams.finish()
+                self.streams.keep_none()
             super().notify(event)
             return
         if isinstance(event, Contention):
@@ -145,10 +142,10 @@ class ReplicaSet(AfrSettings):
             self.known.went(child)
         elif isinstance(event, ChildChanged):
             self.generation += 1
-            self.streams.close_all()  # what came back below the child holds no lock of theirs
+            self.streams.close_all_soon()  # what came back below the child holds no lock of theirs
             self.application_locks.changed(child)
             self.crawler.wake()
-            self._tell(better=True)
+            self._tell_parents(better=True)
             self.known.changed(child)
 
     def _contended(self, event: Contention) -> None:
@@ -162,7 +159,7 @@ class ReplicaSet(AfrSettings):
     def settled(self) -> bool:
         return self.known.settled
 
-    def settle(self, admitted: Collection[int], better: bool) -> None:
+    def take_part(self, admitted: Collection[int], better: bool) -> None:
         """These children take part from now on, but for those that are fenced. `better`: somebody came, or knows more
         than before."""
         suspect = self.suspects.decisive
@@ -173,7 +170,7 @@ class ReplicaSet(AfrSettings):
             self.departures[child] += 1
             self.application_locks.went(child)
         self.application_locks.wake()
-        self._tell(better or self.suspects.decisive != suspect)
+        self._tell_parents(better or self.suspects.decisive != suspect)
 
     def _turn(self, child: int, up: bool) -> None:
         self.generation += 1
@@ -186,7 +183,7 @@ class ReplicaSet(AfrSettings):
         else:
             self.up.discard(child)
 
-    def _tell(self, better: bool) -> None:
+    def _tell_parents(self, better: bool) -> None:
         if self.quorum.met(self.up):
             if self.state is not State.UP:
                 self.rise(ChildUp(self))
@@ -202,14 +199,20 @@ class ReplicaSet(AfrSettings):
         self.application_locks.disconnected(client)
         super().disconnect(client)
 
-    @property
-    def healing_domain(self) -> str:
-        """In which lock domain healers keep off each other; changes lock in the one that bears this afr's name."""
-        return f"{self.name}:self-heal"
+    def children_up(self) -> list[Translator]:
+        return [self.children[child] for child in sorted(self.up)]
 
-    def choose(self, copies: Collection[int], gfid: Gfid = NULL_GFID) -> int:
-        """The copy to read from, among good ones; its attributes are told, too."""
-        return self.choice.of(copies, gfid)
+    @property
+    def health(self) -> str:
+        """For people: `up` or `down`, and behind commas which children are kept out or fenced, and why, and what broke
+        off the last heal."""
+        out = {name: f"kept out: {why}" for name, why in self.known.reasons.items()}
+        out |= {self.children[child].name: "fenced: it owes an answer" for child in self.laggards.fenced}
+        words = [*(f"{name} {why}" for name, why in out.items())]
+        words += [f"the healer {self.crawler.trouble}"] if self.crawler.trouble else []
+        return ", ".join([self.state.value, *words])
+
+    # --- what is known of copies -------------------------------------------------------------------------------------
 
     def known_readable(self, gfid: Gfid) -> frozenset[int]:
         """The copies that are known to be good, without asking."""
@@ -238,50 +241,13 @@ class ReplicaSet(AfrSettings):
         state.changed_at = self.moment
         return state
 
-    def new_lock_owner(self) -> bytes:
-        """Unlike any other owner's, of this process or another."""
-        return self._owner_salt + next(self._owners).to_bytes(8, "big")
+    async def good_copies(self, call: Call, gfid: Gfid) -> frozenset[int]:
+        """The copies whose word counts: as this client knows, or (strict reads) as a quorum holds for certain."""
+        if self.strict_reads:
+            return await strict.certain_copies(self, call, gfid)
+        return await reading.readable_copies(self, call, gfid)
 
-    def dated(self, new: NewAttributes) -> NewAttributes:
-        """With the present time filled in: asked one by one, the copies would each tell their own."""
-        now = {name: self.seams.clock.time_ns() for name in ("atime_ns", "mtime_ns") if getattr(new, name) == NOW_NS}
-        return attrs.evolve(new, **now) if now else new
-
-    @property
-    def health(self) -> str:
-        """For people: `up` or `down`, and behind commas which children are kept out or fenced, and why, and what broke
-        off the last heal."""
-        out = {name: f"kept out: {why}" for name, why in self.known.reasons.items()}
-        out |= {self.children[child].name: "fenced: it owes an answer" for child in self.laggards.fenced}
-        told = [*(f"{name} {why}" for name, why in out.items())]
-        told += [f"the healer {self.crawler.trouble}"] if self.crawler.trouble else []
-        return ", ".join([self.state.value, *told])
-
-    async def rest(self) -> None:
-        """Return when no lock and no mark is kept for changes to come."""
-        await self.streams.rest()
-
-    # --- healing -----------------------------------------------------------------------------------------------------
-
-    async def accept(self, child_name: str) -> None:
-        """Take a child that is kept out for one of this afr's: it counts as empty, and a full heal fills it.
-
-        EINVAL no such child, or none beside it that is known; ENOTCONN a child cannot be asked.
-        """
-        await accept(self, child_name)
-
-    async def heal(self, gfid: Gfid | None = None, full: bool = False) -> HealReport:
-        """Heal one object, or all that the children's indices name; `full` looks at every object of the tree."""
-        await self.known.quiet()
-        await self.rest()
-        return await self.crawler.heal(gfid, full)
-
-    async def pending(self) -> HealReport:
-        """What is to be healed, without healing it."""
-        await self.rest()
-        return await self.crawler.pending()
-
-    # --- how each kind of fop is replicated --------------------------------------------------------------------------
+    # --- what fops are made of ---------------------------------------------------------------------------------------
 
     async def object_at(self, call: Call, target: T) -> T:
         """What a place that is given by its name alone stands for: good copies decide, each child need not agree."""
@@ -309,81 +275,52 @@ class ReplicaSet(AfrSettings):
         """Ask one good copy of `target`, and the next one where that fails."""
         return await (strict.read if self.strict_reads else reading.read)(self, call, target, ask)
 
-    async def change_contents(
-        self,
-        span: Span,
-        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
-        call: Call,
-        target: T,
-        *args: P.args,
-        **_: P.kwargs,
-    ) -> R:
-        """The contents of one file, on all copies. EIO if no copy is known to be good."""
-        there = await self.object_at(call, target)
-        if isinstance(there, Fd):
-            await usable(self, there, os.O_WRONLY)
-        done: Change[R] = await self.content_changes.change(call, there, span, winding(fop, there, *args))
-        return done.reply
-
-    async def change_attributes(
-        self,
-        fop: Callable[Concatenate[Any, Call, T, P], Awaitable[R]],
-        call: Call,
-        target: T,
-        *args: P.args,
-        **_: P.kwargs,
-    ) -> R:
-        """Attributes of one object, on all copies. EIO if no copy is known to be good."""
-        there = await self.object_at(call, target)
-        if isinstance(there, Fd):
-            await caught_up(self, there)
-        await reading.readable_for(self, call, there)
-        locks, wind = [InodeLock.for_metadata(there)], winding(fop, there, *args)
-        done: Change[R] = await self.alone(call, Kind.METADATA, locks, [there], wind)
-        return done.reply
-
-    async def alone(
-        self,
-        call: Call,
-        kind: Kind,
-        locks: Sequence[Lock],
-        marked: Sequence[Loc | Fd],
-        wind: Wind,
-        makes_object: bool = False,
-    ) -> Change[Any]:
-        """One change in a transaction of its own. Raises what it came to."""
-        transaction = Transaction(self, kind, locks, marked)
-        change: Change[Any] = Change(transaction, call, wind, makes_object)
-        self.under_way.add(transaction)
-        try:
-            await transaction.steps.run(transaction.begin(lambda: change.operate(transaction.end)))
-        finally:
-            transaction.steps.when_over(partial(self.under_way.discard, transaction))
-        error = change.error or transaction.error
-        if error is not None:
-            raise error
-        return change
-
-    def steps(self, transaction: Transaction) -> Steps:
-        return Steps(self.index, self.tasks, self.left_behind, self.laggards.patience(transaction))
-
-    async def good_copies(self, call: Call, gfid: Gfid) -> frozenset[int]:
-        """The copies whose word counts: as this client knows, or (strict reads) as a quorum holds for certain."""
-        if self.strict_reads:
-            return await strict.certain_copies(self, call, gfid)
-        return await reading.readable_copies(self, call, gfid)
-
-    def children_up(self) -> list[Translator]:
-        return [self.children[child] for child in sorted(self.up)]
-
-    # --- open files --------------------------------------------------------------------------------------------------
-
-    def release(self, fd: Fd) -> None:
-        super().release(fd)
-        self.openings.released(fd)
+    def choose(self, copies: Collection[int], gfid: Gfid = NULL_GFID) -> int:
+        """The copy to read from, among good ones; its attributes are told, too."""
+        return self.choice.of(copies, gfid)
 
     def quorum_reply(self, outcomes: Sequence[Outcome[R]]) -> R:
         replies = {self.index[o.child]: o.value for o in outcomes if o.value is not None}
         if not self.quorum.met(replies):
             raise combined_error(outcomes)
         return replies[min(replies)]
+
+    def steps(self, transaction: Transaction) -> Steps:
+        return Steps(self.index, self.tasks, self.finishing, self.laggards.patience(transaction))
+
+    def new_lock_owner(self) -> bytes:
+        """Unlike any other owner's, of this process or another."""
+        return self._owner_salt + next(self._owners).to_bytes(8, "big")
+
+    def release(self, fd: Fd) -> None:
+        super().release(fd)
+        self.openings.released(fd)
+
+    # --- healing -----------------------------------------------------------------------------------------------------
+
+    async def accept(self, child_name: str) -> None:
+        """Take a child that is kept out for one of this afr's: it counts as empty, and a full heal fills it.
+
+        EINVAL no such child, or none beside it that is known; ENOTCONN a child cannot be asked.
+        """
+        await accept(self, child_name)
+
+    async def heal(self, gfid: Gfid | None = None, full: bool = False) -> HealReport:
+        """Heal one object, or all that the children's indices name; `full` looks at every object of the tree."""
+        await self.known.quiet()
+        await self.rest()
+        return await self.crawler.heal(gfid, full)
+
+    async def pending(self) -> HealReport:
+        """What is to be healed, without healing it."""
+        await self.rest()
+        return await self.crawler.pending()
+
+    async def rest(self) -> None:
+        """Return when no lock and no mark is kept for changes to come."""
+        await self.streams.close_all()
+
+    @property
+    def healing_domain(self) -> str:
+        """In which lock domain healers keep off each other; changes lock in the one that bears this afr's name."""
+        return f"{self.name}:self-heal"

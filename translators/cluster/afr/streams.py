@@ -9,102 +9,29 @@ wants the lock, and when a child comes or goes; and now and then though it is in
 from __future__ import annotations
 
 import errno
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-import attrs
-
-from ....graph import Call, Coming, Fd, Gfid, Loc, fail
+from ....graph import Call, Fd, Gfid, Loc, fail
 from . import reading
+from .change import Change
 from .changelog import Counters, one_change
-from .transaction import Transaction
+from .phases import Phase
+from .stream import Claim, Stream
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
 
 STREAMS_MAX = 1024
 """How many objects are kept locked for changes to come; beyond, the one that has waited longest is given up."""
-ROUNDS_MAX = 60
+RENEWALS_MAX = 60
 """How often a stream that is in use is left open for another `post-op-delay-secs`. A child may not tell that others
 wait: they get their turn all the same."""
-SHARED_SECONDS = 5.0
+CONTENDED_SECONDS = 5.0
 """How long a directory that others want to change, too, is locked by single names."""
-
-
-class Claim(Protocol):
-    """What a change touches. Changes whose claims overlap are made one by one."""
-
-    def overlaps(self, other: Claim, /) -> bool: ...
-
-
-@attrs.define(eq=False, repr=False)
-class Stream:
-    """The open transaction of one object. Changes that overlap are made one by one, in the same order on all copies."""
-
-    transaction: Transaction
-    alone: bool
-    """It serves one change, whose caller waits for its end."""
-    closing: bool
-    """No further change may join."""
-    opened_at: int = 0
-    """As the afr counts moments; 0 until the pre-op is done."""
-    size: int | None = None
-    """Of a file, where it is known: that is where appended bytes go."""
-    opened: Coming[None] = attrs.field(init=False, factory=Coming)
-    """Settled when changes may join, or never will."""
-    over: Coming[None] = attrs.field(init=False, factory=Coming)
-    users: int = attrs.field(init=False, default=0)
-    used: bool = attrs.field(init=False, default=False)
-    """Since the sweep last looked."""
-    rounds: int = attrs.field(init=False, default=0)
-    """How often the sweep has found it in use."""
-    _busy: list[Claim] = attrs.field(init=False, factory=list)
-    _waiting: deque[tuple[Claim, Coming[None]]] = attrs.field(init=False, factory=deque)
-
-    @property
-    def gfid(self) -> Gfid:
-        return self.transaction.marked[0].gfid
-
-    def enter_at_once(self, claim: Claim) -> bool:
-        """Begin to touch this, if nothing that came earlier touches it."""
-        if (self._busy or self._waiting) and self._in_the_way(claim):
-            return False
-        self._busy.append(claim)
-        return True
-
-    async def enter(self, claim: Claim) -> None:
-        """The same, however long that takes."""
-        place = (claim, Coming[None]())
-        self._waiting.append(place)
-        try:
-            await place[1]
-        except BaseException:  # cancelled: its place, or its turn, is the next one's
-            if place in self._waiting:
-                self._waiting.remove(place)
-                self._let_in()
-            else:
-                self.leave(claim)
-            raise
-
-    def leave(self, claim: Claim) -> None:
-        self._busy.remove(claim)
-        if self._waiting:
-            self._let_in()
-
-    def _in_the_way(self, claim: Claim) -> bool:
-        return any(map(claim.overlaps, self._busy)) or any(claim.overlaps(other) for other, _ in self._waiting)
-
-    def _let_in(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for claim, turn in waiting:
-            if self._in_the_way(claim):
-                self._waiting.append((claim, turn))
-            else:
-                self._busy.append(claim)
-                turn.resolve(None)
 
 
 class Streams:
@@ -115,48 +42,100 @@ class Streams:
         self._streams: dict[Gfid, Stream] = {}
         self._idle: dict[Gfid, float] = {}
         """Since when, the longest first. One that was used since then is found out when its time is over."""
-        self._shared: dict[Gfid, float] = {}
+        self._contended_at: dict[Gfid, float] = {}
         """Directories that others want to change, too, and when that was last seen."""
-        self._apart: Counter[Gfid] = Counter()
+        self._making_way: Counter[Gfid] = Counter()
         """Objects that something else of our own is to lock, and how many want that."""
         self._unsaved: dict[Gfid, OSError] = {}
         """What nobody was told yet: that what was written to a file before is on no disk."""
         self._sweeping = False
-        self._ending = False
+        self._keeps_none = False
 
     @cached_property
     def _now(self) -> Callable[[], float]:
         return self._afr.seams.clock.monotonic
 
-    # --- joining and leaving -----------------------------------------------------------------------------------------
+    # --- one change: it joins the stream, waits for its turn, is carried out, and leaves -----------------------------
 
-    def joined(self, gfid: Gfid) -> Stream | None:
-        """The object's stream, if it is open for changes; the caller is one of its users."""
+    def entered(self, gfid: Gfid, claim: Claim) -> Stream | None:
+        """The object's stream, if it is open for changes and nothing that came earlier touches the same. The change is
+        one of its users, and it is its turn."""
         stream = self._streams.get(gfid)
-        if stream is None or stream.closing or not stream.opened_at:
+        if stream is None or stream.closing or not stream.opened_at or not stream.enter_at_once(claim):
             return None
         stream.users += 1
         stream.used = True
         return stream
 
-    async def join(self, call: Call, target: Loc | Fd, begin: Callable[[], Stream]) -> Stream:
-        """The object's stream, the one that `begin` makes if there is none; the caller is one of its users."""
+    async def enter(self, call: Call, target: Loc | Fd, claim: Claim, begin: Callable[[], Stream]) -> Stream:
+        """The same, however long that takes; if there is no stream, of the one that `begin` makes. Whoever gives up
+        waiting is no user any more."""
+        stream = await self._join(call, target, begin)
+        try:
+            await stream.enter(claim)
+        except BaseException:
+            self._left(stream)
+            raise
+        return stream
+
+    async def carry_out(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool = False) -> None:
+        """Carry out a change whose turn it is. It stays a user of the stream until its last phase is done, though its
+        caller be cancelled long before. `closes`: nothing is left open after it.
+
+        ENOTCONN: children have failed since the stream was opened. What else it came to, the change says.
+        """
+        transaction = stream.transaction
+        if not self._afr.quorum.met(transaction.live):
+            self.leave(stream, claim, closes)
+            raise fail(errno.ENOTCONN, f"{self._afr.name}: too few children are left")
+        try:
+            if change.done_at_once():
+                change.conclude()
+                self.leave(stream, claim, closes)
+            else:
+                await self._afr.steps(transaction).run(self._judged(stream, claim, change, closes))
+        except Exception:
+            if not change.over:  # a bug of our own: nobody knows what has happened
+                transaction.in_the_dark()
+                self.leave(stream, claim, closes)
+            raise
+        if closes or stream.single:
+            await stream.over
+
+    def _judged(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool) -> Phase | None:
+        """What is left to do of it. Then it is over, and whoever missed it is on record."""
+
+        def concluded() -> None:
+            change.conclude()
+            self.leave(stream, claim, closes)
+
+        return change.judged(lambda: stream.transaction.put_on_record(change.blame, concluded))
+
+    def leave(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
+        """Its turn is over, and the caller is no user any more."""
+        stream.leave(claim)
+        self._left(stream, closes)
+
+    async def _join(self, call: Call, target: Loc | Fd, begin: Callable[[], Stream]) -> Stream:
         while True:
             stream = self._streams.get(target.gfid)
             if stream is None:
                 await reading.readable_for(self._afr, call, target)
                 if target.gfid not in self._streams:
                     return await self._open(begin())
-                continue
-            joined = self.joined(target.gfid)
-            if joined is not None:
-                return joined
-            await (stream.over if stream.closing else stream.opened)
+            elif stream.closing:
+                await stream.over
+            elif not stream.opened_at:
+                await stream.opened
+            else:
+                stream.users += 1
+                stream.used = True
+                return stream
 
     async def _open(self, stream: Stream) -> Stream:
         self._streams[stream.gfid] = stream
         stream.users = 1
-        stream.closing |= self._ending or stream.gfid in self._apart
+        stream.closing = stream.single or self._keeps_none or stream.gfid in self._making_way
         transaction = stream.transaction
         try:
             await transaction.steps.run(transaction.begin(lambda: self._opened(stream)))
@@ -177,25 +156,6 @@ class Streams:
         self._afr.moment += 1
         stream.opened_at = self._afr.moment
         stream.opened.resolve(None)
-
-    async def enter(self, stream: Stream, claim: Claim) -> None:
-        """Wait until nothing that came earlier touches the same. Whoever gives up waiting is no user any more."""
-        try:
-            await stream.enter(claim)
-        except BaseException:
-            self._left(stream)
-            raise
-
-    def require_quorum(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
-        """ENOTCONN: children have failed since the stream was opened. The change that has entered leaves again."""
-        if not self._afr.quorum.met(stream.transaction.live):
-            self.leave(stream, claim, closes)
-            raise fail(errno.ENOTCONN, f"{self._afr.name}: too few children are left")
-
-    def leave(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
-        """A change is done."""
-        stream.leave(claim)
-        self._left(stream, closes)
 
     def _left(self, stream: Stream, closes: bool = False) -> None:
         """One user less. The last one ends a stream that is closing, and leaves any other open for a while."""
@@ -234,37 +194,42 @@ class Streams:
             await stream.over
 
     @contextmanager
-    def apart(self, gfids: Collection[Gfid]) -> Iterator[None]:
+    def making_way(self, gfids: Collection[Gfid]) -> Iterator[None]:
         """Something else of our own is to lock these, and does not depend on being told of by the children: what is
         open of them ends as soon as the changes under way are done, and meanwhile nothing stays open."""
-        self._apart.update(gfids)
+        self._making_way.update(gfids)
         for gfid in gfids:
             self.close_soon(gfid)
         try:
             yield
         finally:
             for gfid in gfids:
-                self._apart[gfid] -= 1
-                if not self._apart[gfid]:
-                    del self._apart[gfid]
+                self._making_way[gfid] -= 1
+                if not self._making_way[gfid]:
+                    del self._making_way[gfid]
 
-    def close_all(self) -> None:
+    def close_all_soon(self) -> None:
         """End all as soon as the changes under way are done."""
         for gfid in list(self._streams):
             self.close_soon(gfid)
 
-    def finish(self) -> None:
+    def keep_none(self) -> None:
         """The same; and what is changed from now on, to end what an afr above has begun, leaves nothing open."""
-        self._ending = True
-        self.close_all()
+        self._keeps_none = True
+        self.close_all_soon()
 
-    async def rest(self) -> None:
-        """Close all that are open now."""
+    def stop(self) -> None:
+        """The graph has ended, and what it did not wait for any longer is not done any more."""
+        for stream in list(self._streams.values()):
+            stream.break_off(self._afr.name)
+
+    async def close_all(self) -> None:
+        """Close those that are open now."""
         for gfid in list(self._streams):
             await self.close(gfid)
 
-    def tell_unsaved(self, gfid: Gfid) -> None:
-        """Whoever next syncs or closes the file is told, as by a kernel that fails to write back."""
+    def raise_unsaved(self, gfid: Gfid) -> None:
+        """Once, to whoever next syncs or closes the file, as by a kernel that fails to write back."""
         error = self._unsaved.pop(gfid, None)
         if error is not None:
             raise error
@@ -297,9 +262,9 @@ class Streams:
                     await self._afr.seams.clock.sleep(left)
                     continue
                 del self._idle[gfid]
-                if (stream.used or stream.users) and stream.rounds < ROUNDS_MAX:
+                if (stream.used or stream.users) and stream.renewals < RENEWALS_MAX:
                     stream.used = False
-                    stream.rounds += 1
+                    stream.renewals += 1
                     self._idle[gfid] = self._now()
                 else:
                     self.close_soon(gfid)
@@ -312,22 +277,22 @@ class Streams:
         """Another client wants the lock. Of a directory it may want single names for some time: whole directories that
         are taken from each other, one change at a time, would cost both more than that."""
         self.close_soon(gfid)
-        if is_dir and gfid not in self._apart:
-            self._shared.pop(gfid, None)
-            self._shared[gfid] = self._now()
-            if len(self._shared) > STREAMS_MAX:
-                del self._shared[next(iter(self._shared))]
+        if is_dir and gfid not in self._making_way:
+            self._contended_at.pop(gfid, None)
+            self._contended_at[gfid] = self._now()
+            if len(self._contended_at) > STREAMS_MAX:
+                del self._contended_at[next(iter(self._contended_at))]
 
-    def shared(self, gfid: Gfid) -> bool:
-        """Are single names of the directory to be locked? Another client has wanted to change it lately, or something
-        of our own is to lock it."""
-        if gfid in self._apart:
-            return True
-        since = self._shared.get(gfid)
-        if since is not None and since + SHARED_SECONDS <= self._now():
-            del self._shared[gfid]
+    def may_keep(self, gfid: Gfid) -> bool:
+        """May the directory stay open for the changes to come? Not where another client has wanted to change it lately,
+        or something else of our own is to lock it: then single names are locked."""
+        if gfid in self._making_way:
+            return False
+        since = self._contended_at.get(gfid)
+        if since is not None and since + CONTENDED_SECONDS <= self._now():
+            del self._contended_at[gfid]
             since = None
-        return since is not None
+        return since is None
 
     def child_turned(self, child: int) -> None:
         """A child went, and the locks that it held with it, or it came back without them."""
@@ -335,12 +300,12 @@ class Streams:
             stream.transaction.live.discard(child)
             self.close_soon(gfid)
 
-    def uses(self, fd: Fd) -> Stream | None:
+    def held_through(self, fd: Fd) -> Stream | None:
         """The stream whose lock and marks are held by way of this very fd."""
         stream = self._streams.get(fd.gfid)
         return stream if stream is not None and stream.transaction.marked[0] is fd else None
 
-    def announced(self, gfid: Gfid, moment: int) -> Mapping[int, Counters]:
+    def own_marks(self, gfid: Gfid, moment: int) -> Mapping[int, Counters]:
         """The children on which a change of our own has been announced since before that moment, and is still; and
         what their dirty counters say of it."""
         stream = self._streams.get(gfid)

@@ -28,16 +28,8 @@ async def read(afr: ReplicaSet, call: Call, target: Loc | Fd, ask: Callable[[Tra
     """Wind a reading fop to a copy that is certain to be good, and to the next where that one fails."""
     good = await _certain_for(afr, call, target)
     first = afr.choose(good, target.gfid)
-    last = fail(errno.EIO, target.gfid)
     order = (first, *sorted(good - {first}))
-    for place, child in enumerate(order):
-        try:
-            return await afr.laggards.one(child, ask, order[place + 1 :])
-        except OSError as error:
-            if error.errno in reading.ABOUT_THE_REQUEST:
-                raise
-            last = error
-    raise last
+    return await reading.ask_in_turn(afr, order, ask, fail(errno.EIO, target.gfid))
 
 
 async def _certain_for(afr: ReplicaSet, call: Call, target: Loc | Fd) -> frozenset[int]:
@@ -71,6 +63,6 @@ async def _after_the_change(
     lock: Lock = InodeLock(Loc(gfid), Flock(LockType.READ))
     if next(iter(inspection.copies.values())).iatt.is_dir:
         lock = EntryLock(Loc(gfid), None, LockType.READ)
-    with afr.streams.apart((gfid,)):
+    with afr.streams.making_way((gfid,)):
         async with held(afr, sorted(afr.up), Call(lk_owner=afr.new_lock_owner()), lock, afr.name, wait=True):
             return await reading.inspect(afr, call, gfid)

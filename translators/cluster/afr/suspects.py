@@ -38,7 +38,7 @@ class Suspects:
         self.filled: set[int] = set()
         """Those to which the full heal that is under way copies everything."""
 
-    def told(self, child: int, suspect: bool) -> bool:
+    def learn(self, child: int, suspect: bool) -> bool:
         """What a child says of itself, each time it comes up; is it news?"""
         if suspect == (child in self.children):
             return False
@@ -65,8 +65,8 @@ class Suspects:
         """What a lookup of the root tells an afr above: its answer is that of one child."""
         if self.decisive == (SUSPECT_KEY in (xdata or {})):
             return xdata
-        rest = {name: value for name, value in (xdata or {}).items() if name != SUSPECT_KEY}
-        return {**rest, SUSPECT_KEY: 1} if self.decisive else rest
+        others = {name: value for name, value in (xdata or {}).items() if name != SUSPECT_KEY}
+        return {**others, SUSPECT_KEY: 1} if self.decisive else others
 
     def beside(self, copies: Collection[int]) -> frozenset[int]:
         """Those of some good copies that are above suspicion; if there is none, all of them."""
@@ -83,14 +83,14 @@ class Suspects:
         """The copies as if each that is above suspicion blamed every suspect, but for one that this suspect blames: it
         may know better."""
         suspects, above = copies.keys() & self.children, copies.keys() - self.children
-        told = dict(copies)
+        as_if = dict(copies)
         for witness in above if suspects else ():
             pending = list(copies[witness].record.pending)
             for suspect in suspects:
                 if not copies[suspect].record.pending[witness][kind]:
                     pending[suspect] = added(pending[suspect], one_miss(kind))
-            told[witness] = Copy(copies[witness].iatt, Record(pending, copies[witness].record.dirty))
-        return told
+            as_if[witness] = Copy(copies[witness].iatt, Record(pending, copies[witness].record.dirty))
+        return as_if
 
     # --- the end of a suspicion --------------------------------------------------------------------------------------
 
@@ -133,14 +133,14 @@ class Suspects:
     async def _trust(self, child: int) -> None:
         afr = self._afr
         await afr.children[child].setxattr(afr.crawler.call(), ROOT_LOC, {SUSPECT_KEY: TRUSTED})
-        self.told(child, False)
+        self.learn(child, False)
 
     async def _ask_again(self) -> None:
         """Another client may have healed them meanwhile."""
         children = [self._afr.children[child] for child in sorted(self.children & self._afr.up)]
         for outcome in await fan_out(children, Translator.lookup, self._afr.crawler.call(), ROOT_LOC):
             if outcome.value is not None:
-                self.told(self._afr.index[outcome.child], bool((outcome.value.xdata or {}).get(SUSPECT_KEY)))
+                self.learn(self._afr.index[outcome.child], bool((outcome.value.xdata or {}).get(SUSPECT_KEY)))
 
 
 def _blames_all(copy: Copy, others: Collection[int]) -> bool:

@@ -48,13 +48,11 @@ class Transaction:
     """As the afr counts moments."""
     live: set[int] = attrs.field(init=False)
     """Those that take part still: nothing has failed on them."""
-    clean: frozenset[int] = attrs.field(init=False)
+    good: frozenset[int] = attrs.field(init=False)
     """Those whose copies are good, as to this kind of change."""
-    sound: frozenset[int] = attrs.field(init=False)
+    good_in_all: frozenset[int] = attrs.field(init=False)
     """Those that nobody blames for anything: what they tell of attributes is true."""
-    unblamed: frozenset[int] = attrs.field(init=False)
-    """Those that nobody blames for this kind of change, suspects among them."""
-    missed: frozenset[int] = attrs.field(init=False, default=frozenset())
+    blamed: frozenset[int] = attrs.field(init=False, default=frozenset())
     """Those that missed a change that happened."""
     on_record: frozenset[int] = attrs.field(init=False, default=frozenset())
     """Those of them that are blamed on record, on a quorum."""
@@ -72,6 +70,8 @@ class Transaction:
     """Why it could not begin, or what kept the post-op from being on record."""
     failures: list[Outcome[Any]] = attrs.field(init=False, factory=list)
     granted: list[tuple[Lock, int]] = attrs.field(init=False, factory=list)
+    _unblamed: frozenset[int] = attrs.field(init=False)
+    """Those that nobody is known to have blamed for this kind of change before it, suspects among them."""
     _asked: Call | None = attrs.field(init=False, default=None)
     _owned: Call = attrs.field(init=False)
 
@@ -80,11 +80,10 @@ class Transaction:
         self.steps = self.afr.steps(self)
         self.began = self.afr.moment
         self.live = set(self.afr.up)
-        good = frozenset(self.live)
+        self._unblamed = frozenset(self.live)
         for gfid in self.gfids:  # the children that say so now may be out of reach
-            good &= self.afr.last_readable(gfid) or good
-        self.unblamed = good
-        self.clean = self.sound = self.afr.suspects.beside(good)
+            self._unblamed &= self.afr.last_readable(gfid) or self._unblamed
+        self.good = self.good_in_all = self.afr.suspects.beside(self._unblamed)
         self.locks = sorted(self.locks, key=lambda lock: lock.order)
 
     @property
@@ -188,21 +187,20 @@ class Transaction:
     def _heed(self, record: Record) -> None:
         for other, counters in enumerate(record.pending):
             if any(counters):
-                self.sound -= {other}
+                self.good_in_all -= {other}
                 if counters[self.kind]:
-                    self.unblamed -= {other}
-                    self.clean = self.afr.suspects.beside(self.unblamed)
+                    self._unblamed -= {other}
+                    self.good = self.afr.suspects.beside(self._unblamed)
 
     # --- what changes report -----------------------------------------------------------------------------------------
 
     def happened(self, blame: frozenset[int]) -> None:
         """A change is done, and these copies missed it: nothing more is sent to them, and they are read no more."""
-        if blame - self.missed:
-            self.missed |= blame
+        if blame - self.blamed:
+            self.blamed |= blame
             self.live -= blame
-            self.unblamed -= blame
-            self.clean -= blame
-            self.sound -= blame
+            self.good -= blame
+            self.good_in_all -= blame
             for gfid in self.gfids:
                 self.afr.missed(gfid, blame)
 
@@ -212,12 +210,12 @@ class Transaction:
         for gfid in self.gfids:
             self.afr.doubted(gfid)
 
-    def tell(self, blame: frozenset[int], then: Then) -> Phase | None:
+    def put_on_record(self, blame: frozenset[int], then: Then) -> Phase | None:
         """Put on record who missed a change, while the transaction goes on: `blame` those that missed this one. Each
         name that a copy lacks is counted, the bytes that it lacks are not."""
         if self.kind is Kind.ENTRY:
             self.on_record -= blame
-        owed = (blame if self.kind is Kind.ENTRY else self.missed) - self.on_record
+        owed = (blame if self.kind is Kind.ENTRY else self.blamed) - self.on_record
         if not owed:
             return then()
         return self._add_on_each(0, self.marked, self.live, owed, self.afr.keys.owed(owed, (self.kind,)), then)
@@ -238,7 +236,7 @@ class Transaction:
 
         def take(outcomes: Outcomes) -> Phase | None:
             kept = {child for child, outcome in outcomes.items() if outcome.ok}
-            if not kept & self.clean:
+            if not kept & self.good:
                 self.unsaved = combined_error(list(outcomes.values()))
                 self.in_the_dark()
                 return self._unlock(then)
@@ -250,7 +248,7 @@ class Transaction:
         )
 
     def _post_op(self, marked: Sequence[Loc | Fd], then: Then = nothing) -> Phase | None:
-        owed = self.missed - self.on_record
+        owed = self.blamed - self.on_record
         if not self.announced and not owed:
             return self._unlock(then)
         keys = self.afr.keys
@@ -294,7 +292,7 @@ class Transaction:
 
     def _forget_move(self, moved: Loc, children: Collection[int], then: Then) -> Phase | None:
         """Both directories are told. Where this fails, a heal takes it back."""
-        values = self.afr.keys.owed_move(self.missed, -1)
+        values = self.afr.keys.owed_move(self.blamed, -1)
         return self.phase(
             "post-op", children, lambda to, child: self.xattrop(to, child, moved, values), lambda outcomes: then()
         )

@@ -101,15 +101,16 @@ def symmetric_error(outcomes: Collection[Outcome[Any]]) -> OSError | None:
 
 @attrs.frozen
 class Verdict:
-    """What a fop came to. `error` is None for success. `blame` are the children that missed it, to be told on `good`.
+    """What a fop came to. `error` is None for success. `blame` are the children that missed it, to be put on record
+    where it `succeeded`.
 
-    With an error, `settled` says that the copies are alike all the same, so that nothing needs to be remembered.
+    An error that ended `in_the_dark` may have left copies that differ; after any other they are alike.
     """
 
-    good: frozenset[int]
+    succeeded: frozenset[int]
     blame: frozenset[int]
     error: OSError | None = None
-    settled: bool = True
+    in_the_dark: bool = False
 
 
 def unanimous(outcomes: Collection[Outcome[Any]]) -> bool:
@@ -126,27 +127,27 @@ def unanimous(outcomes: Collection[Outcome[Any]]) -> bool:
     return len(results) == 1
 
 
-def judge(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], quorum: Quorum) -> Verdict:
+def judge(outcomes: Mapping[int, Outcome[Any]], good_before: Collection[int], quorum: Quorum) -> Verdict:
     """Decide on the outcomes of a fop, by child index; children that never got it are simply absent.
 
-    `clean_before` are the copies that were good when the fop began.
+    `good_before` are the copies that were good when the fop began.
     """
-    good = frozenset(child for child, outcome in outcomes.items() if outcome.ok)
+    succeeded = frozenset(child for child, outcome in outcomes.items() if outcome.ok)
     same = symmetric_error(outcomes.values())
-    if same is not None and not outcomes.keys().isdisjoint(clean_before):  # of stale copies alone it tells nothing
-        return Verdict(good, frozenset(), same)
-    if not quorum.met(good):
-        return Verdict(good, frozenset(), _refusal(outcomes, clean_before), settled=False)
-    if not good & frozenset(clean_before):
+    if same is not None and not outcomes.keys().isdisjoint(good_before):  # of stale copies alone it tells nothing
+        return Verdict(succeeded, frozenset(), same)
+    if not quorum.met(succeeded):
+        return Verdict(succeeded, frozenset(), _refusal(outcomes, good_before), in_the_dark=True)
+    if not succeeded & frozenset(good_before):
         # It would exist only on copies that a heal is going to overwrite: a success now would be a lie later.
-        lost = [outcomes[child] for child in clean_before if child in outcomes]
-        return Verdict(good, frozenset(), combined_error(lost), settled=False)
-    return Verdict(good, frozenset(range(quorum.children)) - good)
+        lost = [outcomes[child] for child in good_before if child in outcomes]
+        return Verdict(succeeded, frozenset(), combined_error(lost), in_the_dark=True)
+    return Verdict(succeeded, frozenset(range(quorum.children)) - succeeded)
 
 
-def _refusal(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int]) -> OSError:
+def _refusal(outcomes: Mapping[int, Outcome[Any]], good_before: Collection[int]) -> OSError:
     """What copies say that were good. That a stale one lacks a name says nothing about the name."""
-    failed = [outcomes[child] for child in clean_before if child in outcomes and not outcomes[child].ok]
+    failed = [outcomes[child] for child in good_before if child in outcomes and not outcomes[child].ok]
     return combined_error(failed) if failed else fail(errno.ENOTCONN, "below quorum")
 
 
@@ -160,7 +161,7 @@ def shortest_fails(outcomes: Mapping[int, Outcome[Any]]) -> None:
             outcomes[child].error = fail(errno.EIO, f"short write: {count} of {most} bytes")
 
 
-def strangers_fail(outcomes: Mapping[int, Outcome[Any]], clean_before: Collection[int], new: Gfid | None) -> None:
+def strangers_fail(outcomes: Mapping[int, Outcome[Any]], good_before: Collection[int], new: Gfid | None) -> None:
     """A change of names that ended with another object than on the good copies has failed.
 
     A copy that has missed something moves what it finds at a name; and `create` without O_EXCL takes what it finds, or
@@ -171,7 +172,7 @@ def strangers_fail(outcomes: Mapping[int, Outcome[Any]], clean_before: Collectio
         for child, outcome in outcomes.items()
         if isinstance(outcome.value, (Made, Renamed))
     }
-    found = {gfid for child, gfid in ended_with.items() if child in clean_before}
+    found = {gfid for child, gfid in ended_with.items() if child in good_before}
     right = found - {new} or found
     for child, gfid in ended_with.items():
         if right and right != {gfid}:
@@ -200,11 +201,11 @@ def contents_of(iatt: Iatt) -> tuple[Kind, ...]:
 def readable(copies: Mapping[int, Copy], kinds: Sequence[Kind] = ()) -> frozenset[int]:
     """The copies that nobody blames, for any of these `kinds` of change, or for anything. Empty: no copy is known to be
     good (split-brain)."""
-    clean = set(copies)
+    good = set(copies)
     for copy in copies.values():
         asked = tuple(kinds) or contents_of(copy.iatt)
-        clean -= {child for child in clean if copy.record.blames(child, asked)}
-    return frozenset(clean)
+        good -= {child for child in good if copy.record.blames(child, asked)}
+    return frozenset(good)
 
 
 def certain(good: Mapping[int, Copy], changing: bool, quorum: Quorum) -> frozenset[int]:
@@ -253,14 +254,14 @@ def standing(
     camps = {
         iatt.gfid: frozenset(child for child in found if found[child].gfid == iatt.gfid) for iatt in found.values()
     }
-    told = {gfid: knowing(copies[gfid], majority) & frozenset(voters) for gfid in camps}
-    stays = [gfid for gfid in camps if camps[gfid] & told[gfid]]
+    know = {gfid: knowing(copies[gfid], majority) & frozenset(voters) for gfid in camps}
+    stays = [gfid for gfid in camps if camps[gfid] & know[gfid]]
     if stays:
-        gfid = max(stays, key=lambda gfid: weight(camps[gfid] & told[gfid]))
-        return gfid, camps[gfid] & told[gfid]
-    unknown = [gfid for gfid in camps if not told[gfid]]
+        gfid = max(stays, key=lambda gfid: weight(camps[gfid] & know[gfid]))
+        return gfid, camps[gfid] & know[gfid]
+    unknown = [gfid for gfid in camps if not know[gfid]]
     if not unknown:
-        return None, frozenset().union(*told.values())
+        return None, frozenset().union(*know.values())
     gfid = max(unknown, key=lambda gfid: weight(camps[gfid]))
     elsewhere = frozenset(child for child in copies[gfid] if child in voters and child not in found)
     if weight(elsewhere) > weight(camps[gfid]):
