@@ -12,7 +12,14 @@ ONE = brick("a")
 TWO = afr("mirror", brick("a"), brick("b"))
 THREE = afr("mirror", brick("a"), brick("b"), brick("c"))
 NESTED = afr("top", afr("left", brick("a"), brick("b")), afr("right", brick("c"), brick("d")))
-TREES = {"one brick": ONE, "two copies": TWO, "three copies": THREE, "a tree of four": NESTED}
+IMPATIENT = afr("mirror", brick("a"), brick("b"), brick("c"), laggard_timeout=1.0)
+TREES = {
+    "one brick": ONE,
+    "two copies": TWO,
+    "three copies": THREE,
+    "three copies without patience": IMPATIENT,
+    "a tree of four": NESTED,
+}
 
 every_tree = pytest.mark.parametrize("tree", TREES.values(), ids=TREES.keys())
 

@@ -323,6 +323,8 @@ class ReplicaSet(AfrSettings):
         if isinstance(there, Fd):
             await usable(self, there, os.O_WRONLY)
         done: Change[R] = await self.content_changes.change(call, there, span, winding(fop, there, *args))
+        if done.blame and isinstance(there, Fd):
+            self.application_locks.failed_on(there, done.blame)
         return done.reply
 
     async def change_attributes(
