@@ -15,7 +15,21 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ....graph import Answers, Call, Coming, Fd, Flock, Gfid, LockCommand, Locked, LockType, Translator, fail, in_doubt, wind
+from ....graph import (
+    Answers,
+    Call,
+    Coming,
+    Fd,
+    Flock,
+    Gfid,
+    LockCommand,
+    Locked,
+    LockType,
+    Translator,
+    fail,
+    in_doubt,
+    wind,
+)
 from ...storage.fd_locks import FdLock, FdLocks
 from .caller_locks import Waiter, give_back, hold
 from .locks import FcntlLock
