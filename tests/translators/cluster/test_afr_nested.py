@@ -125,3 +125,25 @@ async def test_what_is_on_record_above_counts_though_no_copy_below_is_good_in_ev
         await heal_everything(bench)
         assert await bench.read("f") == b"new"
         assert bench.images_equal()
+
+
+async def test_strict_reads_of_a_pair_that_may_have_lost_something_do_not_keep_it_from_being_healed_from_above() -> None:
+    """Its first copy, which is needed for any quorum, has lost its power."""
+    bricks = [Memory(f"b{number}") for number in range(4)]
+    options: dict[str, Any] = {"quorum_type": "auto", "strict_reads": True, "self_heal_daemon": False}
+    pairs = [Afr(name, two, **options) for name, two in (("left", bricks[:2]), ("right", bricks[2:]))]
+    top = Afr("top", pairs, **options)
+    async with Graph(top) as graph:
+        await graph.heard_from_all(5)
+        bench = Bench(graph, top, [], bricks)
+        await bench.write("f", b"text")
+        bricks[2].crash("synced")
+        await bench.write("g", b"more")
+        bricks[2].restart()
+        for afr in graph.find(Afr):
+            await afr.heal(full=True)
+
+        assert not any(brick.store.suspect for brick in bricks)
+        assert bench.images_equal()
+        assert not any(bench.marks())
+        assert await bench.read("f") == b"text"
