@@ -534,6 +534,23 @@ async def test_less_than_a_quorum_blames_no_copy_that_is_out_of_reach_for_its_fs
         assert await other.read("f") == b"B123456789"
 
 
+async def test_where_one_copy_is_enough_one_that_is_out_of_reach_for_its_fsync_has_missed_what_was_written() -> None:
+    """It may have lost its power; that it has not, nobody can tell. So on both sides of a partition nobody is right."""
+    async with clients(2, quorum_type="none") as (one, other):
+        fd = await opened(one)
+        await one.top.writev(one.call, fd, b"A", 0)
+        one.switches[0].turn(False)
+        await one.top.flush(one.call, fd)
+        assert one.marks()[1] == {"trusted.afr.b0": (1, 0, 0)}
+        other.switches[1].turn(False)
+        await other.write("f", b"B123456789")
+        other.switches[1].turn(True)
+
+        assert (await afr_of(other).heal()).split_brain
+        with pytest.raises(OSError, match="Input/output error"):
+            await other.read("f")
+
+
 async def test_less_than_a_quorum_blames_a_copy_that_says_it_cannot_keep_what_was_written() -> None:
     async with mirror(3) as bench:
         fd = await opened(bench)
