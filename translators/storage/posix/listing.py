@@ -92,7 +92,7 @@ class PosixListing(PosixXattrs):
         slot = fd.slots.get(self)
         if slot is not None:
             if not isinstance(slot, OpenDirectory):
-                raise fail(errno.ENOTDIR, fd.gfid.text)
+                raise fail(errno.ENOTDIR, slot.gfid.text)
             if slot.fd < 0:
                 raise fail(errno.EBADF, fd.gfid.text)
             yield slot
