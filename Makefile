@@ -30,7 +30,7 @@ interop: $(READY)
 	@HYPOTHESIS_PROFILE=ci $(PYTEST) -q -m interop -rs $(ARGS)
 
 soak: $(READY)
-	@HYPOTHESIS_PROFILE=soak $(PYTEST) -q -n $(JOBS) -m soak -rs $(ARGS)
+	@HYPOTHESIS_PROFILE=soak $(PYTEST) -q -n $(JOBS) -m soak -rs -o faulthandler_timeout=3600 $(ARGS)
 
 # Done again only when pyproject.toml changes.
 $(READY): pyproject.toml

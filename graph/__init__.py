@@ -1,9 +1,23 @@
-"""The model: translators, their fops and replies, options, events, link, lifecycle, fan-out and the four seams."""
+"""The model: translators, their fops and replies, options, events, link, lifecycle, fan-out and the four seams.
+
+To be read in this order:
+
+    fops, translator            the fop table, and the node that has it
+    types, replies, errors      what fops take, answer and raise
+    answers, tasks              how an answer is awaited, and one fop wound to many children
+    events, options, capabilities   what a type says of itself
+    registry, link, graph       from a spec to nodes that are started and stopped together
+    seams                       time, chance, disk and network: the only ways out
+    disk, pool, network, sockets, trio_sockets, keepalive   what lies behind them in production
+    inodes                      what a node remembers of each object
+    render                      pictures of a graph
+"""
 
 from .answers import Answers, Coming, Done, Fop, Outcome, fan_out, started, wind
 from .capabilities import EVERYTHING, Capability, all_capabilities
 from .errors import ProtocolError, fail, in_doubt, is_in_doubt
 from .events import ChildChanged, ChildDown, ChildUp, Contention, Event, ParentDown, ParentUp
+from .fops import FOPS, FopKind, fop
 from .graph import Graph, children_first
 from .inodes import Inodes
 from .link import all_that_is_wrong, link
@@ -31,7 +45,7 @@ from .replies import (
     Xattrs,
 )
 from .seams import Seams
-from .translator import FOPS, FopKind, State, Translator, fop
+from .translator import State, Translator
 from .types import (
     NOW_NS,
     NULL_GFID,

@@ -13,9 +13,10 @@ import attrs
 from .answers import Coming
 from .errors import fail
 from .events import ParentDown, ParentUp
+from .fops import FOPS
 from .seams import Seams
 from .tasks import Tasks
-from .translator import FOPS, State, Translator
+from .translator import State, Translator
 
 T = TypeVar("T", bound=Translator)
 
@@ -164,7 +165,7 @@ class Graph:
         if failed is not None:
             raise failed
 
-    async def settled(self, wait: float) -> None:
+    async def heard_from_top(self, wait: float) -> None:
         """Return when the top has said up or down, or after `wait` seconds."""
         with anyio.move_on_after(wait):
             await self._heard

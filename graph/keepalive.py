@@ -1,7 +1,7 @@
 """A peer that vanishes without a word is noticed by TCP itself, so that its locks and fds do not stay for ever.
 
-The times are GlusterFS's (afr.md 2.3): probes after 20 s of silence, every 2 s, 9 of them; data that nobody
-acknowledges for 42 s end the connection.
+The times are GlusterFS's: probes after 20 s of silence, every 2 s, 9 of them; data that nobody acknowledges for 42 s
+end the connection.
 """
 
 from __future__ import annotations

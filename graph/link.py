@@ -39,6 +39,7 @@ def link(
         raise SpecError(sorted(linker.problems, key=_position))
     graph = Graph(linker.nodes[chosen], seams or Seams(), linker.warnings)
     unused = set(spec.volumes) - {node.name for node in graph.nodes}
+    graph.warnings += [f"parameter {name}: no ${{{name}}} in this spec" for name in sorted(spec.unused_params)]
     graph.warnings += [f"volume {name}: not used below {chosen}" for name in spec.volumes if name in unused]
     return graph
 

@@ -3,7 +3,7 @@
     delay_ms: int = option(integer(low=0), default=0, help="milliseconds added to each read")
 
 The spec writes `option delay-ms 5`. A Python caller passes `delay_ms=5`; text is read for both (`delay_ms="5"`).
-The value types are GlusterFS's (afr.md 1.6).
+The value types, and how their text is written, are GlusterFS's.
 """
 
 from __future__ import annotations

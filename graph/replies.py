@@ -158,7 +158,7 @@ class Locked:
 
 @attrs.define
 class Checksums:
-    """Of one block: `weak` is adler32 started at 0, `strong` MD5 (afr.md 4.2)."""
+    """Of one block: `weak` is adler32 started at 0, `strong` MD5, as GlusterFS has them."""
 
     weak: int
     strong: bytes

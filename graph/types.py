@@ -19,7 +19,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 """Bytes of a file on their way; a leaf writes them as they are, nobody copies them to pass them on."""
 
 XValue: TypeAlias = Any
-"""A value of xdata: int, str, bytes, Gfid, float or Iatt (what wire.md 6.1 can carry)."""
+"""A value of xdata: int, str, bytes, Gfid, float or Iatt: what the wire protocol can carry."""
 
 Xdata: TypeAlias = Mapping[str, XValue]
 
@@ -47,7 +47,7 @@ class Gfid(bytes):
 
     @property
     def ino(self) -> int:
-        """The inode number that applications see: the low 8 bytes (wire.md 7)."""
+        """The inode number that applications see: the low 8 bytes, as GlusterFS's mounts have it."""
         return int.from_bytes(self[8:], "big")
 
     def __repr__(self) -> str:
@@ -228,7 +228,8 @@ class Call:
     """On whose behalf a fop is wound, and what goes with it. The first argument of every fop.
 
     `client` names the connection whose locks and fds are released together; `lk_owner` the lock owner within it.
-    `pid` below zero marks calls of our own (heal, ...). `stamp_ns`, `stamp_flags`: the caller's clock (wire.md 3).
+    `pid` below zero marks calls of our own (heal, ...). `stamp_ns`, `stamp_flags`: the caller's clock, and which
+    times it is to set (as storage/posix does with `option ctime`).
     A caller that needs no attributes in the reply says so by `attributes=False`, and a node may then leave them out.
     """
 
@@ -259,7 +260,8 @@ class Call:
         )
 
     def owned_by(self, lk_owner: bytes, xdata: Xdata | None = None) -> Call:
-        """The same caller as another lock owner: each transaction has one of its own (wire.md 20, trap 7)."""
+        """The same caller as another lock owner: each transaction has one of its own, or two of one caller would
+        not exclude each other."""
         return Call(
             self.uid,
             self.gid,
@@ -300,7 +302,7 @@ class NewAttributes:
 
 
 class XattropKind(IntEnum):
-    """How xattrop joins the value sent with the value stored, both big-endian arrays (wire.md 9)."""
+    """How xattrop joins the value sent with the value stored, both big-endian arrays."""
 
     ADD_ARRAY = 0
     ADD_ARRAY64 = 1
@@ -349,4 +351,4 @@ WHOLE_FILE = (0, 0)
 
 SEEK_DATA = 0
 SEEK_HOLE = 1
-"""The `what` of the seek fop (wire.md 9)."""
+"""The `what` of the seek fop: as on the wire, not as lseek(2) numbers them."""

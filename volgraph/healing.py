@@ -53,7 +53,9 @@ async def accept(graph: Graph, name: str) -> None:
 
     above = [afr for afr in graph.find(Afr) if any(child.name == name for child in afr.children)]
     if not above:
-        raise fail(errno.EINVAL, f"no cluster/afr has a child '{name}'")
+        known = sorted({child.name for afr in graph.find(Afr) for child in afr.children})
+        has = f"they have {', '.join(known)}" if known else "there is none"
+        raise fail(errno.EINVAL, f"no cluster/afr has a child '{name}' ({has})")
     for afr in above:
         await afr.accept(name)
 

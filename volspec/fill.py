@@ -57,6 +57,8 @@ class Filler:
         self._params = {
             name: str(value) if isinstance(value, int) else os.fsdecode(value) for name, value in (params or {}).items()
         }
+        self.unused = set(self._params)
+        """The parameters that were given, and that no word has asked for yet."""
         self._run = command_runner
         self._command_failed = False
         self._room = FILE_SIZE_MAX
@@ -129,6 +131,7 @@ class Filler:
             given = f" ({shown(near)} is given)" if near is not None else ""
             hint = f"give it: --set {name}=VALUE, or params={{{name!r}: VALUE}} in Python{given}"
             raise Flaw(f"no value is given for the parameter {shown(name)}", offset, hint)
+        self.unused.discard(name)
         if wrong := forbidden(value):
             raise Flaw(f"the value of the parameter {shown(name)} holds {wrong}", offset)
         return self._counted(value, offset)

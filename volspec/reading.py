@@ -68,7 +68,9 @@ def _read(
         YamlReader(text, filler, assembly, problems).file()
     else:
         Parser(tokens(text, filler, problems), assembly, problems, any_order=loose).file()
-    return assembly.finish()
+    spec = assembly.finish()
+    spec.unused_params = frozenset(filler.unused)
+    return spec
 
 
 @contextmanager

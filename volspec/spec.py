@@ -57,6 +57,8 @@ class Spec:
     top: str = attrs.field(default=attrs.Factory(lambda self: next(reversed(self.volumes)), takes_self=True))
     filename: str = "<python>"
     source: Source | None = attrs.field(default=None, repr=False)
+    unused_params: frozenset[str] = frozenset()
+    """Parameters that were given, and that the text has not."""
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spec):

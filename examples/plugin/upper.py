@@ -7,10 +7,12 @@ from volgraph.graph import Call, Data, Fd
 class Upper(Translator):
     """Upper-case everything that is read.
 
-    volume loud
-      type features/upper
-      subvolumes brick
-    end-volume
+        volume loud
+          type features/upper
+          subvolumes brick
+        end-volume
+
+    What is written stays as it is, below.
     """
 
     async def readv(self, call: Call, fd: Fd, size: int, offset: int, flags: int = 0) -> Data:

@@ -1,4 +1,7 @@
-"""Behaviour that users of GlusterFS's replication know, one test for each item of the acceptance list."""
+"""Behaviour that users of GlusterFS's replication know, most of it from GlusterFS's own regression tests.
+
+The numbers (p19) are those of the longer list from which these were taken.
+"""
 
 from __future__ import annotations
 

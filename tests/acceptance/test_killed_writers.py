@@ -117,7 +117,7 @@ async def test_a_killed_writer_loses_nothing_that_was_acked_and_leaves_no_differ
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2, 6))
-async def test_killed_writers_many_times(
+async def test_many_killed_writers_lose_nothing_that_was_acked(
     tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
 ) -> None:
     acked = await killed_again_and_again(tmp_path, rounds=100, seed=seed)

@@ -56,7 +56,7 @@ async def test_a_shared_child_is_one_node_with_two_parents() -> None:
 async def test_what_a_child_says_becomes_the_state_of_those_that_pass_it_on() -> None:
     leaf = Leaf("a", says="down")
     async with Graph(Pass("p", (leaf,))) as graph:
-        await graph.settled(1)
+        await graph.heard_from_top(1)
         assert (graph.top.state, graph.top.down_reason) == (State.DOWN, "says so")
         leaf.rise(ChildUp(leaf))
         assert await graph.up(1)
@@ -67,7 +67,7 @@ async def test_what_a_child_says_becomes_the_state_of_those_that_pass_it_on() ->
 async def test_waiting_for_a_silent_child_ends_after_the_time_given() -> None:
     async with Graph(Leaf("a", says="nothing")) as graph:
         with anyio.fail_after(5):
-            await graph.settled(0.01)
+            await graph.heard_from_top(0.01)
         assert graph.top.state is State.UNKNOWN
 
 

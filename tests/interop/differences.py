@@ -88,6 +88,13 @@ TOLD_ONCE = Difference(
     "answered (decision 18). GlusterFS counts each write that does not join another.",
     told_once,
 )
+ANNOUNCED = Difference(
+    "the shortcut needs good copies",
+    "With `optimistic-change-log` on, we go without announcing a change only while every copy is known to be good. So "
+    "the second change of names that a brick refuses has been announced, and that brick keeps the mark, as every "
+    "refusing brick does without the shortcut.",
+    only_ours_dirty,
+)
 MARKED = Difference(
     "what failed is marked",
     "With `optimistic-change-log` on, a change that failed below its quorum leaves on every copy that took part the "
@@ -137,6 +144,7 @@ UNSYNCED = Difference(
 DIFFERENCES = (
     RENAMED_ONCE,
     TOLD_ONCE,
+    ANNOUNCED,
     MARKED,
     FSYNC_ENDS,
     TRUNCATE_JOINS,
@@ -178,7 +186,7 @@ WITHOUT_SHORTCUT: Mapping[str, Mapping[str, Difference]] = {
 }
 WITH_SHORTCUT: Mapping[str, Mapping[str, Difference]] = {
     "second_copy_away": RENAMES,
-    "one_refuses": REFUSED,
+    "one_refuses": {**REFUSED, "create-two": ANNOUNCED, "create-and-unlink": ANNOUNCED},
     "both_refuse_differently": {ALL: MARKED},
     "two_of_three_refuse": {ALL: MARKED},
 }

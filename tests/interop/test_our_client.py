@@ -129,7 +129,7 @@ async def test_what_the_volume_does_not_show(brick: Brick) -> None:
         far.release(fd)
 
 
-async def test_xattrs_and_counters(brick: Brick) -> None:
+async def test_xattrs_are_kept_and_counters_are_added(brick: Brick) -> None:
     async with Graph(far := client(brick)) as graph:
         assert await graph.up(10)
         gfid, fd = await made(far, b"f")
@@ -245,7 +245,7 @@ async def test_a_client_comes_back_with_its_open_files(brick: Brick) -> None:
 async def test_a_volume_that_the_brick_does_not_have(brick: Brick) -> None:
     far = Client("far", remote_host="127.0.0.1", remote_port=brick.port, remote_subvolume="/none")
     async with Graph(far) as graph:
-        await graph.settled(10)
+        await graph.heard_from_top(10)
 
         assert far.state is State.DOWN
         with failing(errno.ENOTCONN):

@@ -159,15 +159,15 @@ def check(stack: Any, history: list[Step]) -> None:
 
 
 @given(st.lists(steps, max_size=25))
-def test_two_copies(history: list[Step]) -> None:
+def test_two_copies_answer_like_the_model(history: list[Step]) -> None:
     check(two, history)
 
 
 @given(st.lists(steps, max_size=25))
-def test_three_copies(history: list[Step]) -> None:
+def test_three_copies_answer_like_the_model(history: list[Step]) -> None:
     check(three, history)
 
 
 @given(st.lists(steps, max_size=25))
-def test_a_binary_tree_of_four_copies(history: list[Step]) -> None:
+def test_a_binary_tree_of_four_copies_answers_like_the_model(history: list[Step]) -> None:
     check(tree, history)

@@ -6,6 +6,7 @@ from volgraph.graph import ROOT_GFID, Gfid
 from volgraph.testing.invariants import Image, Marks, Trial, any_child, broken_by
 from volgraph.translators.storage.memory import Item
 
+SICK = OSError(errno.EIO, "sick")
 HERE, THERE, MOVED, FILE = (Gfid(bytes([number]) * 16) for number in range(2, 6))
 BLAME = {"trusted.afr.b": (1, 0, 1)}
 
@@ -27,6 +28,10 @@ def tree(where: str, content: bytes = b"") -> Image:
         where: directory(MOVED),
         f"{where}/file": file(content),
     }
+
+
+def another_name(where: str, item: Item) -> Image:
+    return {**tree("/here/d"), where: item}
 
 
 def unmarked(images: list[Image], *marked: Gfid) -> list[str]:
@@ -59,6 +64,37 @@ def test_an_object_that_one_copy_lacks_is_a_difference_of_its_directory() -> Non
 
     assert unmarked(images, ROOT_GFID) == []
     assert len(unmarked(images, FILE)) == 1
+
+
+def read_by(*values: bytes | OSError, split: bool = False) -> list[str]:
+    """What is wrong if a change failed, and one after the other reads these."""
+    blames = [{FILE: {"trusted.afr.b": DATA}}, {FILE: {"trusted.afr.a": DATA if split else ATTRIBUTES}}]
+    trial = Trial(["a", "b"], any_child, b"old", b"new", error=SICK, marks=blames)
+    trial.readings = [(f"reader {number}", value) for number, value in enumerate(values)]
+    return [name for name, _ in broken_by(trial, ["I02", "I03", "I12"])]
+
+
+def test_what_somebody_has_read_nobody_later_finds_undone() -> None:
+    assert read_by(b"old", b"new", SICK, b"new") == []
+    assert read_by(b"old", b"old") == []
+    assert read_by(b"new", SICK, b"old") == ["I03"]
+
+
+def test_where_each_copy_blames_the_other_nobody_reads() -> None:
+    assert read_by(SICK, SICK, split=True) == []
+    assert read_by(SICK, b"new", split=True) == ["I12"]
+
+
+def placed(*images: Image) -> list[str]:
+    trial = Trial(["a", "b"], any_child, None, None, images=images)
+    return [wrong for _, wrong in broken_by(trial, ["I13"])]
+
+
+def test_a_directory_has_one_parent_and_a_gfid_is_one_object() -> None:
+    assert placed(tree("/here/d"), tree("/there/d")) == []
+    assert placed(tree("/here/d"), another_name("/there/file", file(b""))) == []
+    assert len(placed(tree("/here/d"), another_name("/there/d", directory(MOVED)))) == 1
+    assert len(placed(another_name("/there/file", file(b"other bytes")))) == 1
 
 
 DATA, ATTRIBUTES = (1, 0, 0), (0, 1, 0)

@@ -41,6 +41,21 @@ TREES = {
         unify("v", brick("c"), brick("d"), namespace=brick("m")),
     ),
 }
+FOR_LONG = TREES | {
+    "strict tree of four": afr(
+        "top",
+        afr("left", brick("a"), brick("b"), strict=True),
+        afr("right", brick("c"), brick("d"), strict=True),
+        strict=True,
+    ),
+    "tree of four without patience": afr(
+        "top",
+        afr("left", brick("a"), brick("b"), laggard_timeout=1.0),
+        afr("right", brick("c"), brick("d"), laggard_timeout=1.0),
+        laggard_timeout=1.0,
+    ),
+}
+"""Those that the long search goes through."""
 every_tree = pytest.mark.parametrize("tree", TREES.values(), ids=TREES.keys())
 both_backends = pytest.mark.parametrize("backend", BACKENDS)
 
@@ -315,7 +330,7 @@ def test_drawn_trees_name_each_brick_once(tree: Tree) -> None:
 
 @pytest.mark.soak
 @both_backends
-@every_tree
+@pytest.mark.parametrize("tree", FOR_LONG.values(), ids=FOR_LONG.keys())
 def test_many_seeds(tree: Tree, backend: str) -> None:
     for seed in range(1000, 1300):
         assert_or_shrink(drawn(tree, seed, backend, count=10))

@@ -39,7 +39,7 @@ STACKS: dict[str, Callable[[Path], Translator]] = {
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("contract", contracts(), ids=str)
-async def test_contract(contract: Contract, stack: str, tmp_path: Path) -> None:
+async def test_a_stack_keeps_every_contract(contract: Contract, stack: str, tmp_path: Path) -> None:
     await contract.prove(STACKS[stack](tmp_path))
 
 
@@ -58,5 +58,5 @@ def mirror(name: str) -> Translator:
 
 @pytest.mark.parametrize("stack", CLUSTERS)
 @pytest.mark.parametrize("contract", contracts(brick=False), ids=str)
-async def test_cluster_contract(contract: Contract, stack: str) -> None:
+async def test_a_cluster_keeps_every_contract_of_clusters(contract: Contract, stack: str) -> None:
     await contract.prove(CLUSTERS[stack]())

@@ -172,7 +172,7 @@ def test_a_path_without_its_spec(command: str, capsys: pytest.CaptureFixture[str
     status = main([command, *(["/f", "/g"] if command == "mv" else ["/f"])])
     out, error = capsys.readouterr()
 
-    assert (status, out, error) == (2, "", "volgraph: /f: write SPEC:/path\n")
+    assert (status, out, error) == (2, "", "volgraph: /f: no path in a volume: write SPEC:/path\n")
 
 
 @pytest.mark.parametrize("command", ["ls", "cat"])

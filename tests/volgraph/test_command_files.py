@@ -207,14 +207,15 @@ def test_what_cannot_be_done_is_one_line_that_names_it(run: Run, arguments: tupl
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("cat", "m.vol"), "m.vol: write SPEC:/path"),
+        (("cat", "m.vol"), "m.vol: no path in a volume: write SPEC:/path"),
         (("cp", "one", "two"), "one of the two must be SPEC:/path"),
         (("mv", "m.vol:/a", "n.vol:/a"), "mv works within one volume"),
-        (("mv", "m.vol:/a"), "mv takes two"),
+        (("mv", "m.vol:/a"), "SPEC:/new"),
         (("ls", "--plugin", "nowhere:Nothing", "m.vol"), "cannot load nowhere:Nothing"),
         (("ls", "--set", "dir", "m.vol"), "write NAME=VALUE"),
-        (("ls", "--wait", "nan", "m.vol"), "argument --wait: 0 or more"),
-        (("ls", "--wait", "-1", "m.vol"), "argument --wait: 0 or more"),
+        (("ls", "--wait", "soon", "m.vol"), "argument --wait: 'soon' is no number of seconds"),
+        (("ls", "--wait", "nan", "m.vol"), "argument --wait: 'nan' is no number of seconds"),
+        (("ls", "--wait", "-1", "m.vol"), "argument --wait: '-1' is no number of seconds, 0 or more"),
         (("ls",), "the following arguments are required"),
     ],
 )

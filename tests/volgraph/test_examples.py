@@ -24,6 +24,14 @@ def test_there_are_at_least_ten_examples() -> None:
     assert len(SPECS) >= 10
 
 
+def test_every_example_stands_in_their_readme() -> None:
+    text = (EXAMPLES / "README.md").read_text()
+
+    assert [path.name for path in SPECS if f"`{path.name}`" not in text] == []
+    folders = [path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith(("_", "."))]
+    assert [name for name in folders if f"`{name}/`" not in text] == []
+
+
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: path.name)
 def test_an_example_checks_clean(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = main(["check", str(path)])

@@ -88,7 +88,7 @@ def test_whoever_checks_a_spec_further_reports_at_its_words() -> None:
         ("y" * 3_000_000, ["y" * 2_999_999], None),
     ],
 )
-def test_the_nearest_name(word: str, candidates: list[str], expected: str | None) -> None:
+def test_the_nearest_name_is_found_for_a_hint(word: str, candidates: list[str], expected: str | None) -> None:
     assert nearest(word, candidates) == expected
 
 

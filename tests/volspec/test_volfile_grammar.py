@@ -90,7 +90,7 @@ def test_line_ends_and_blanks_only_separate() -> None:
         ("été", "été"),
     ],
 )
-def test_a_word_means(text: str, value: str) -> None:
+def test_a_word_is_taken_with_its_escapes_and_quotes_undone(text: str, value: str) -> None:
     assert word(text) == value
 
 

@@ -15,12 +15,12 @@ from ...graph.options import boolean
 R = TypeVar("R")
 P = ParamSpec("P")
 
-CHANGING = frozenset(
+CHANGING_FOPS = frozenset(
     name for name, kind in FOPS.items() if kind in (FopKind.DATA, FopKind.METADATA, FopKind.ENTRY) and name != "fsync"
 )
 """Every fop that changes contents, attributes or names: xattrop too. fsync makes lasting what was done before."""
 
-WRITING = os.O_ACCMODE | os.O_TRUNC | os.O_CREAT
+CHANGING_FLAGS = os.O_ACCMODE | os.O_TRUNC | os.O_CREAT
 
 
 @attrs.define(eq=False)
@@ -41,13 +41,13 @@ class ReadOnly(Translator):
     def relay(
         self, fop: Callable[Concatenate[Any, P], Awaitable[R]], *args: P.args, **kwargs: P.kwargs
     ) -> Awaitable[R]:
-        if self.read_only and fop.__name__ in CHANGING:
+        if self.read_only and fop.__name__ in CHANGING_FOPS:
             raise self._refusal(fop.__name__)
         answer: Awaitable[R] = getattr(self.child, fop.__name__)(*args, **kwargs)
         return answer
 
     def open(self, call: Call, loc: Loc, flags: int, fd: Fd) -> Awaitable[Acknowledged]:
-        if self.read_only and flags & WRITING:
+        if self.read_only and flags & CHANGING_FLAGS:
             raise self._refusal("open")
         return self.child.open(call, loc, flags, fd)
 

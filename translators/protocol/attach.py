@@ -1,4 +1,4 @@
-"""How a client gets to a volume: connect, ask what is spoken, find the brick's port, attach (wire.md 8)."""
+"""How a client gets to a volume: connect, ask what is spoken, find the brick's port, attach."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def _brick_port(calls: Calls, volume: str) -> int:
         handshake.read_port_reply,
     )
     if op_ret < 0 or not 0 < port < 65536:
-        raise fail(op_errno or errno.ENOENT, volume)
+        raise _refused(op_errno, errno.ENOENT, volume)
     return int(port)
 
 
@@ -96,7 +96,7 @@ async def attached(calls: Calls, volume: str, options: Mapping[str, str]) -> boo
         said = dicts.old_text(answered, "ERROR") or ""
         if op_errno == errno.EACCES:
             raise Refused(f"{volume}: refused: {said[:200]}")
-        raise fail(op_errno if op_errno > 0 else errno.EPROTO, f"{volume}: {said[:200]}")
+        raise _refused(op_errno, errno.EPROTO, f"{volume}: {said[:200]}")
     return dicts.old_text(answered, "child_up") != "0"
 
 
@@ -110,8 +110,13 @@ async def spec_from(calls: Calls, key: str) -> str:
         handshake.read_getspec_reply,
     )
     if op_ret < 0:
-        raise fail(op_errno if op_errno > 0 else errno.ENOENT, key)
+        raise _refused(op_errno, errno.ENOENT, key)
     return str(spec)
+
+
+def _refused(said: int, otherwise: int, subject: str) -> OSError:
+    """What a server refuses something with: the errno it says, if it is one."""
+    return fail(said if said > 0 else otherwise, subject)
 
 
 class _Fetcher:

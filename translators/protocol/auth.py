@@ -1,4 +1,4 @@
-"""Who may attach to a volume: address patterns and logins, as GlusterFS judges them (afr.md 13.4).
+"""Who may attach to a volume: address patterns and logins, as GlusterFS judges them.
 
 Each way accepts, refuses or has nothing to say. One refusal refuses, at least one acceptance is needed: a volume that
 nothing is said about is closed to everybody.

@@ -1,4 +1,4 @@
-"""The fds that one client has open at a server: small numbers, the lowest free one first (wire.md 11)."""
+"""The fds that one client has open at a server: small numbers, the lowest free one first."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import errno
 import fnmatch
 import os
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 
@@ -33,6 +33,18 @@ SUSPECT_KEY = "volgraph.suspect"
 """In the answer to a lookup of the root: 1 after a loss of power. The system itself sets it to `0` there, once all that
 may have been lost has been healed."""
 OPEN_COUNT_KEYS = frozenset(("glusterfs.open-fd-count", "glusterfs.open-active-fd-count"))
+
+
+class Forgotten:
+    """Stands, in the slot of an fd, for what it `was` when the brick went down and forgot what was locked through it:
+    whatever is done with it is EBADFD, until it is closed. So an fd that is good need not be asked, at each fop,
+    whether it is."""
+
+    def __init__(self, was: Any = None) -> None:
+        self.was = was
+
+    def __getattr__(self, name: str) -> Any:
+        raise fail(errno.EBADFD, "what was locked through this fd may be locked by somebody else")
 
 
 @attrs.define(eq=False)
@@ -73,17 +85,32 @@ class Leaf(Translator):
     ) -> Done[Locked] | Coming[Locked]:
         """An fcntl lock through an fd that was opened here with `flags`, or (None) was not. EBADF as of fcntl(2): a
         lock to read needs an fd to read through, one to write an fd to write through."""
-        if flags is not None and command != LockCommand.GET and flock.type != LockType.UNLOCK:
-            refused = os.O_RDONLY if flock.type == LockType.WRITE else os.O_WRONLY
-            if flags & os.O_ACCMODE == refused:
-                raise fail(errno.EBADF, gfid)
-            self._lockers.setdefault(fd, set()).add((call.client, call.lk_owner, gfid))
-        return self.locks.lk(call, gfid, command, flock)
+        if flags is None or command == LockCommand.GET or flock.type == LockType.UNLOCK:
+            return self.locks.lk(call, gfid, command, flock)
+        refused = os.O_RDONLY if flock.type == LockType.WRITE else os.O_WRONLY
+        if flags & os.O_ACCMODE == refused:
+            raise fail(errno.EBADF, gfid)
+        answer = self.locks.lk(call, gfid, command, flock)
+        self._lockers.setdefault(fd, set()).add((call.client, call.lk_owner, gfid))
+        return answer
 
     def _unlock_through(self, fd: Fd) -> None:
         """The fd is released: those who locked through it, and did not flush, hold nothing any more."""
         for client, owner, gfid in self._lockers.pop(fd, ()):
             self.locks.abandon(client, owner, gfid)
+
+    def _holders(self) -> dict[Fd, set[tuple[str, bytes, Gfid]]]:
+        """The fds through which something is locked, and by whom."""
+        holds = self.locks.lk_held
+        found = {fd: {each for each in whose if holds(*each)} for fd, whose in self._lockers.items()}
+        return {fd: whose for fd, whose in found.items() if whose}
+
+    def _forget_locks(self) -> None:
+        """An fd through which something is locked is good for nothing any more."""
+        for fd, whose in self._lockers.items():
+            if whose and self in fd.slots:
+                fd.slots[self] = Forgotten(fd.slots[self])
+        self.locks = self._new_locks()
 
     def _contended(self, gfid: Gfid, domain: str, name: bytes | None, client: str) -> None:
         self.rise(Contention(self, gfid, domain, name, client))

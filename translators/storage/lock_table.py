@@ -211,6 +211,11 @@ class LockTable:
         queue = self._files.get(gfid)
         return 0 if queue is None else len(queue.held) + len(queue.waiting)
 
+    def lk_held(self, client: str, owner: bytes, gfid: Gfid) -> bool:
+        """Does this owner hold an fcntl lock of the object?"""
+        queue = self._files.get(gfid)
+        return queue is not None and any(lock.client == client and lock.owner == owner for lock in queue.held)
+
     def holders(self, gfid: Gfid) -> list[Lock]:
         """Every lock held on an object, of all three kinds."""
         return [lock for queue in self._queues() if queue.gfid == gfid for lock in queue.held]

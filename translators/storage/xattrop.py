@@ -44,7 +44,7 @@ def join_all(
 
 
 def join(kind: XattropKind, stored: bytes | None, sent: bytes) -> bytes:
-    """The new value; big-endian arrays throughout (wire.md 9).
+    """The new value; big-endian arrays throughout.
 
     What is added is signed, what is stored is not: a sum that does not fit is EOVERFLOW, never a wrapped counter.
     EINVAL a length that does not fit; EOPNOTSUPP an unknown kind.

@@ -27,10 +27,17 @@ def listed(capabilities: frozenset[Any]) -> str:
     return ", ".join(sorted(each.value for each in capabilities))
 
 
+LEFT_MAX = 3
+"""Of a type that handles nearly every fop, those that it does not are named."""
+
+
 def fops_of(cls: type[Translator]) -> str:
     own = [name for name in FOPS if getattr(cls, name) is not getattr(Translator, name)]
-    if cls.relay is not Translator.relay:
+    left = [name for name in FOPS if name not in own]
+    if cls.relay is not Translator.relay or not left:
         return "every fop"
+    if len(left) <= LEFT_MAX:
+        return f"every fop but {', '.join(left)}"
     if own:
         return ", ".join(own)
     return "no fop: all go to its child" if cls.children_allowed[1] == 1 else "no fop"

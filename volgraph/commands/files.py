@@ -17,17 +17,17 @@ from ..probing import advice
 from ..volspec.errors import printable
 from ..volume import Volume
 from .screen import complain, name_of
-from .specs import Inside, Usage, add_spec_options, inside, opened, place, run, volumes
+from .specs import Inside, Usage, add_command, add_spec_options, inside, opened, place, run, volumes
 
 Work: TypeAlias = Callable[[argparse.Namespace, Volume, Inside], Awaitable[None]]
 
 
 def register(commands: Any) -> None:
-    def add(name: str, help: str, run_it: Any, *flags: tuple[str, str], nargs: str = "+") -> None:
-        parser = commands.add_parser(name, help=help)
+    def add(name: str, help: str, run_it: Any, *flags: tuple[str, str]) -> None:
+        parser = add_command(commands, name, help)
         for flag, meaning in flags:
             parser.add_argument(flag, action="store_true", help=meaning, dest=flag.lstrip("-"))
-        parser.add_argument("places", nargs=nargs, metavar="SPEC:/path")
+        parser.add_argument("places", nargs="+", metavar="SPEC:/path", help="a path inside the volume of a spec")
         add_spec_options(parser)
         parser.set_defaults(run=run_it)
 
@@ -46,7 +46,6 @@ def register(commands: Any) -> None:
         lambda args: run(on_each, args, named, mkdir),
         ("-p", "those above too; no error if it is there"),
     )
-    add("mv", "rename within a volume", lambda args: run(mv, args), nargs="*")
     add(
         "rm",
         "remove names",
@@ -55,6 +54,11 @@ def register(commands: Any) -> None:
         ("-f", "no error if there is none"),
         ("--everything", "with -r: also of SPEC:/, all that is in the volume"),
     )
+    parser = add_command(commands, "mv", "rename within a volume")
+    parser.add_argument("old", metavar="SPEC:/old")
+    parser.add_argument("new", metavar="SPEC:/new", help="the new name, or a directory to move into")
+    add_spec_options(parser)
+    parser.set_defaults(run=lambda args: run(mv, args))
 
 
 async def on_each(args: argparse.Namespace, where: Callable[[str], Inside], work: Work) -> int:
@@ -158,9 +162,7 @@ async def rm(args: argparse.Namespace, volume: Volume, where: Inside) -> None:
 
 
 async def mv(args: argparse.Namespace) -> None:
-    if len(args.places) != 2:
-        raise Usage("mv takes two: SPEC:/old SPEC:/new")
-    old, new = map(named, args.places)
+    old, new = named(args.old), named(args.new)
     if old.spec != new.spec:
         raise Usage("mv works within one volume; use cp, then rm")
     async with opened(args, old.spec) as volume:
@@ -184,5 +186,5 @@ def named(text: str) -> Inside:
     """A path inside a volume that is written in full."""
     found = place(text)
     if isinstance(found, str):
-        raise Usage(f"{text}: write SPEC:/path")
+        raise Usage(f"{text}: no path in a volume: write SPEC:/path")
     return found

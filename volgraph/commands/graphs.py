@@ -14,24 +14,30 @@ from ..volspec import SpecError
 from .facts import children_of, default_of, fops_of, listed, summary_of
 from .pages import page
 from .screen import complain, strokes, table
-from .specs import Usage, add_spec_options, linked, plugins, read, run
+from .specs import Usage, add_command, add_plugin_option, add_spec_options, linked, plugins, read, run
 
 FORMATS = ("tree", "mermaid", "dot", "json", "vol", "yaml")
 
 
 def register(commands: Any) -> None:
-    check_parser = commands.add_parser("check", help="find what is wrong with specs, without touching a disk")
+    check_parser = add_command(
+        commands,
+        "check",
+        "find what is wrong with specs, without touching a disk",
+        "Errors are told with file, line and column; status 1 if there are any. Warnings are no errors.",
+    )
     check_parser.add_argument("specs", nargs="+", metavar="SPEC")
     check_parser.set_defaults(run=lambda args: run(check, args))
-    show_parser = commands.add_parser("show", help="draw the graph of a spec, or print it in another form")
+    show_parser = add_command(commands, "show", "draw the graph of a spec, or print it in another form")
     show_parser.add_argument("spec", metavar="SPEC")
     show_parser.add_argument("--format", choices=FORMATS, default="tree")
     show_parser.set_defaults(run=lambda args: run(show, args))
-    explain_parser = commands.add_parser("explain", help="list the types, or tell all about one")
-    explain_parser.add_argument("type", nargs="?", metavar="TYPE")
+    explain_parser = add_command(commands, "explain", "list the types, or tell all about one")
+    explain_parser.add_argument("type", nargs="?", metavar="TYPE", help="such as storage/posix")
+    add_plugin_option(explain_parser)
     explain_parser.add_argument("--format", choices=("text", "markdown"), default="text")
     explain_parser.set_defaults(run=explain)
-    for parser in (check_parser, show_parser, explain_parser):
+    for parser in (check_parser, show_parser):
         add_spec_options(parser, waits=False)
 
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .specs import Usage
+from .specs import Usage, add_command
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 NAME_MAX = 60
@@ -138,7 +138,12 @@ volgraph check example.vol
 
 
 def register(commands: Any) -> None:
-    parser = commands.add_parser("new", help="start a translator of your own: a package with its tests")
+    parser = add_command(
+        commands,
+        "new",
+        "start a translator of your own: a package with its tests",
+        "It is made in the directory volgraph-NAME.",
+    )
     parser.add_argument("name", metavar="NAME", help="what comes behind features/, in small letters: `my-cipher`")
     parser.set_defaults(run=new)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from ..volume import Volume
 from .screen import human, table
-from .specs import Inside, add_spec_options, inside, run, volumes
+from .specs import Inside, add_command, add_spec_options, inside, run, volumes
 
 
 def register(commands: Any) -> None:
-    parser = commands.add_parser("df", help="how much room volumes have")
+    parser = add_command(commands, "df", "how much room volumes have")
     parser.add_argument("places", nargs="+", metavar="SPEC[:/path]")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="json: in bytes")
     add_spec_options(parser)

@@ -66,21 +66,24 @@ def inside(text: str) -> Inside:
     return found if isinstance(found, Inside) else Inside(found, "/")
 
 
+def add_command(commands: Any, name: str, help: str, description: str = "") -> argparse.ArgumentParser:
+    """A command. `help` tells of it in the list of all; that, as a sentence, and `description` in its own --help."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=f"{help[0].upper()}{help[1:]}. {description}".strip()
+    )
+    return parser
+
+
 def add_spec_options(parser: argparse.ArgumentParser, *, waits: bool = True) -> None:
-    parser.add_argument(
+    group = parser.add_argument_group("how the spec is read")
+    group.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="fill ${NAME} in the spec", dest="params"
     )
-    parser.add_argument(
-        "--plugin",
-        action="append",
-        default=[],
-        metavar="[TYPE=]MODULE:CLASS",
-        help="use a translator of your own; without TYPE it is the class's type_name, or features/<class-name>",
-    )
-    parser.add_argument("--dialect", choices=("modern", "1.3"), default="modern", help="grammar of the volfile")
-    parser.add_argument("--top", metavar="VOLUME", help="use this volume of the spec, not the last")
+    add_plugin_option(group)
+    group.add_argument("--dialect", choices=("modern", "1.3"), default="modern", help="grammar of the volfile")
+    group.add_argument("--top", metavar="VOLUME", help="use this volume of the spec, not the last")
     if waits:
-        parser.add_argument(
+        group.add_argument(
             "--wait",
             type=_seconds,
             default=WAIT_SECONDS,
@@ -89,10 +92,23 @@ def add_spec_options(parser: argparse.ArgumentParser, *, waits: bool = True) -> 
         )
 
 
+def add_plugin_option(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="[TYPE=]MODULE:CLASS",
+        help="use a translator of your own; without TYPE it is the class's type_name, or features/<class-name>",
+    )
+
+
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
     if not seconds >= 0:  # nor is it "nan"
-        raise argparse.ArgumentTypeError("0 or more")
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds, 0 or more")
     return seconds
 
 

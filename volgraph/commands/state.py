@@ -17,7 +17,7 @@ from ..probing import advice, probe
 from ..status import NodeStatus, status_of
 from ..volspec.errors import printable
 from .screen import human, strokes
-from .specs import Usage, add_spec_options, inside, linked, opened, run
+from .specs import Usage, add_command, add_spec_options, inside, linked, opened, run
 
 if TYPE_CHECKING:
     from ..translators.cluster.afr.report import HealItem, HealReport
@@ -28,15 +28,31 @@ LATENCY_SECONDS_MIN = 0.0001
 
 
 def register(commands: Any) -> None:
-    serve_parser = commands.add_parser("serve", help="run a spec that exports volumes until SIGTERM or SIGINT")
+    serve_parser = add_command(
+        commands,
+        "serve",
+        "run a spec that exports volumes until SIGTERM or SIGINT",
+        "It has a volume of type protocol/server: examples/served.vol is one.",
+    )
     serve_parser.add_argument("spec", metavar="SPEC")
     serve_parser.set_defaults(run=lambda args: run(serve, args))
-    status_parser = commands.add_parser("status", help="the tree, with each node's state and what is to be healed")
+    status_parser = add_command(
+        commands,
+        "status",
+        "the tree, with each node's state and what is to be healed",
+        "Status 1 if the volume is down.",
+    )
     status_parser.add_argument("spec", metavar="SPEC")
     status_parser.add_argument("--format", choices=("tree", "json"), default="tree")
     status_parser.set_defaults(run=lambda args: run(status, args))
-    heal_parser = commands.add_parser("heal", help="bring every copy up to date; status 1 if something is left")
-    heal_parser.add_argument("spec", metavar="SPEC[:/path]")
+    heal_parser = add_command(
+        commands,
+        "heal",
+        "bring every copy up to date; status 1 if something is left",
+        "What is pending waits for a copy that is away; what is in split-brain, for a person to decide;"
+        " what failed names the error.",
+    )
+    heal_parser.add_argument("spec", metavar="SPEC[:/path]", help="with a path: only that, and all below it")
     heal_parser.add_argument("--info", action="store_true", help="only say what is to be healed")
     heal_parser.add_argument("--full", action="store_true", help="compare everything, marked or not")
     heal_parser.add_argument(

@@ -16,23 +16,24 @@ from ..listing import DirEntry
 from ..volume import Volume
 from .files import advise, holds_a_directory, last_name, on_each
 from .screen import complain, name_of, progress, strokes
-from .specs import Inside, Usage, add_spec_options, inside, place, run, volumes
+from .specs import Inside, Usage, add_command, add_spec_options, inside, place, run, volumes
 
 
 def register(commands: Any) -> None:
-    cp_parser = commands.add_parser(
+    cp_parser = add_command(
+        commands,
         "cp",
-        help="copy files and trees into, out of, or between volumes",
-        description="Copy as cp -a does. A file that cannot be copied whole is told, and"
-        " removed at its new place, unless it was there before.",
+        "copy files and trees into, out of, or between volumes",
+        "As cp -a does it. A file that cannot be copied whole is told, and removed at its new place, unless it was"
+        " there before.",
     )
     cp_parser.add_argument("-r", action="store_true", help="directories, with all below them")
     cp_parser.add_argument("sources", nargs="+", metavar="FROM", help="a local path or SPEC:/path")
     cp_parser.add_argument("target", metavar="TO", help="a local path or SPEC:/path; a directory is copied into")
     add_spec_options(cp_parser)
     cp_parser.set_defaults(run=lambda args: run(cp, args))
-    tree_parser = commands.add_parser("tree", help="draw directories, with all below them")
-    tree_parser.add_argument("places", nargs="+", metavar="SPEC:/path")
+    tree_parser = add_command(commands, "tree", "draw directories, with all below them")
+    tree_parser.add_argument("places", nargs="+", metavar="SPEC:/path", help="a path inside the volume of a spec")
     add_spec_options(tree_parser)
     tree_parser.set_defaults(run=lambda args: run(on_each, args, inside, tree))
 

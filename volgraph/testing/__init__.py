@@ -9,6 +9,19 @@ report = testing.sweep(replicate, testing.WRITEV, copies=2)   # one change under
 child = testing.Fated("a", [brick], fates={...})              # a child that fails where it is told to
 
 `trees()`, `workloads()` and `faults(tree)` are Hypothesis strategies, loaded when they are first asked for.
+
+Its files, by what they serve:
+
+    check, conformance, contract, contracts_*, fop_bench    the contracts of a translator
+    like_a_directory_*                                      random steps, compared with a plain directory
+    sweep, bench, operations*, schedules, fated, rewind     one replicated change under every schedule of faults
+    invariants, meanings                                    what must hold after it, and under which ids
+    simulate, cluster, tree, workload, losses, shrinking    a whole cluster under virtual time
+    history, views, linearizable, lock_histories            what was seen there, judged
+    loop, trio_loop, timers, network, seams, by_hand        virtual time, and what a simulated host has for its seams
+    transcript, strategies                                  what happened, in order; what Hypothesis draws
+    mutants*, hunts, stage                                  planted bugs of replication, and what must find them
+    power_loss*, failing_disk                               disks that lose power, fail or hang, under storage/posix
 """
 
 from typing import TYPE_CHECKING, Any

@@ -22,9 +22,10 @@ from .contracts_directories import directories
 from .contracts_locks import locks
 from .contracts_names import names
 from .contracts_permissions import permissions
+from .contracts_sizes import sizes
 from .contracts_xattrs import xattrs
 
-CHAPTERS = (names, directories, contents, attributes, xattrs, permissions, locks)
+CHAPTERS = (names, directories, contents, sizes, attributes, xattrs, permissions, locks)
 
 
 def contracts(*, brick: bool = True) -> list[Contract]:

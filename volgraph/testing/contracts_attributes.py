@@ -1,4 +1,4 @@
-"""Contracts: attributes, permissions, space."""
+"""Contracts: attributes, access, the space of a file system."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from . import invariants, linearizable
 from .invariants import Image, Majority, Marks, Trial
 from .linearizable import Operation
 from .losses import Losses, undone_at
+from .meanings import MEANINGS
 from .tree import AFR, BRICK, Tree
 from .views import one_place, view
 from .workload import Do, Fault, Go, Workload
@@ -133,7 +134,9 @@ def assert_invariants(history: History) -> None:
     """AssertionError, with the seed, the plan and all that happened, if an invariant is broken."""
     broken = violations(history)
     if broken:
-        raise AssertionError("\n".join([*broken, "", str(history)]))
+        ids = sorted({wrong.partition(":")[0] for wrong in broken})
+        meant = [f"{each} means: {MEANINGS[each]}" for each in ids]
+        raise AssertionError("\n".join([*broken, *meant, "", str(history)]))
 
 
 def violations(history: History) -> list[str]:
@@ -144,6 +147,7 @@ def violations(history: History) -> list[str]:
         "I06": (differences_are_marked,),
         "I07": (copies_are_equal,),
         "I11": (nothing_reappears,),
+        "I13": (objects_are_in_one_place,),
         "I17": (files_are_in_one_place,),
         "I21": (no_lock_is_left,),
         "I22": (everything_ends,),
@@ -156,7 +160,8 @@ def violations(history: History) -> list[str]:
 
 
 def blocks_are_linearizable(history: History) -> Iterator[str]:
-    """I01, I02: each block of each file is a register; what was acked is read until it is overwritten."""
+    """I01, I02: each block of each file is a register; what was acked is read until it is overwritten. I03, where reads
+    are strict: a write that failed may happen at any time later, but once, and for all who read after that."""
     for where, operations in registers(history):
         wrong = linearizable.zones(operations)
         if wrong:
@@ -305,6 +310,13 @@ def differences_are_marked(history: History) -> Iterator[str]:
             images, marks = zip(*((history.left[name].image, history.left[name].marks) for name in names), strict=True)
             trial = Trial(names, Majority(len(names)), None, None, images=images, marks=marks)
             yield from invariants.differences_are_marked(trial)
+
+
+def objects_are_in_one_place(history: History) -> Iterator[str]:
+    """I13: on each brick one gfid is one object, and a directory has one parent; before the heal and after it."""
+    for images in ({name: left.image for name, left in history.left.items()}, history.images):
+        trial = Trial([*images], Majority(len(images)), None, None, images=[*images.values()])
+        yield from invariants.objects_are_in_one_place(trial)
 
 
 def _mirrors(tree: Tree) -> Iterator[Tree]:

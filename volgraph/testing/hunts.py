@@ -14,6 +14,7 @@ from ..graph import Translator
 from ..translators.cluster.afr import Afr
 from .bench import Replicate
 from .loop import run
+from .meanings import MEANINGS
 from .operations import Operation
 from .sweep import SweepReport, sweep, sweep_heal
 from .transcript import SimDeadlock
@@ -109,6 +110,7 @@ def must(holds: bool, invariant: str, otherwise: str) -> None:
 
 
 def broken(invariant: str, what: str) -> NoReturn:
+    assert invariant in MEANINGS
     raise Broken(f"{invariant}: {what}")
 
 

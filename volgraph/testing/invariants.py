@@ -1,6 +1,6 @@
 """What must hold after one replicated change under faults: pure functions of what was seen.
 
-Each takes a `Trial` and yields what is wrong. Reports and mutants name them by their ids, I01 and so on.
+Each takes a `Trial` and yields what is wrong. Reports and mutants name them by their ids (meanings.py).
 """
 
 from __future__ import annotations
@@ -155,6 +155,19 @@ def reads_are_current(trial: Trial) -> Iterator[str]:
             yield f"{who} read {seen!r}, not {trial.possible[0]!r}"
 
 
+def nothing_is_unread(trial: Trial) -> Iterator[str]:
+    """I03: a change that failed may have happened, once: whoever reads later than one who saw it sees it, too."""
+    stages = [trial.before, *trial.between, trial.after]
+    seen_by, latest = "", 0
+    for who, seen in trial.readings:
+        if isinstance(seen, OSError) or seen not in stages:
+            continue
+        if seen not in stages[latest:]:
+            yield f"{who} read {seen!r}, though {seen_by} had read {stages[latest]!r} before"
+        else:
+            seen_by, latest = who, stages.index(seen, latest)
+
+
 def success_had_quorums(trial: Trial) -> Iterator[str]:
     """I04: success only if a quorum succeeded in each phase; no phase was entered without a quorum in those before.
 
@@ -219,6 +232,34 @@ def differences_are_marked(trial: Trial) -> Iterator[str]:
             yield f"the copies of {gfid.text} differ, and no mark says so"
 
 
+def conflicts_are_not_read(trial: Trial) -> Iterator[str]:
+    """I12: where each copy of the object is blamed for the same kind of change by another, nobody reads any of them."""
+    blamed: dict[tuple[Gfid, int], set[int]] = {}
+    keys = {f"trusted.afr.{name}": number for number, name in enumerate(trial.children)}
+    for marks in trial.marks:
+        for gfid, counters in marks.items():
+            for key in keys.keys() & counters.keys():
+                for kind, count in enumerate(counters[key]):
+                    if count:
+                        blamed.setdefault((gfid, kind), set()).add(keys[key])
+    split = [gfid for (gfid, _), children in blamed.items() if len(children) == len(trial.children)]
+    for who, seen in trial.readings:
+        if split and not isinstance(seen, OSError):
+            yield f"{who} read {seen!r}, though every copy of {split[0].text} is blamed by another"
+
+
+def objects_are_in_one_place(trial: Trial) -> Iterator[str]:
+    """I13: what stands at one path has the same gfid on all copies, unless a mark points there (I06); one gfid is one
+    object, and a directory has one parent."""
+    copies = [*zip(trial.children, trial.images, strict=False), *zip(trial.children, trial.healed_images, strict=False)]
+    for child, image in copies:
+        objects: dict[Gfid, tuple[str, Item]] = {}
+        for path, item in image.items():
+            other, same = objects.setdefault(item.gfid, (path, item))
+            if path != other and (item.kind == "directory" or item != same):
+                yield f"{item.gfid.text} is both {other} and {path} on {child}"
+
+
 def _by_gfid(image: Image) -> tuple[dict[tuple[Gfid, str], Gfid], dict[Gfid, Item]]:
     """The names of an image, by directory and name, and its objects."""
     names = {}
@@ -260,10 +301,13 @@ def laggards_are_left_alone(trial: Trial) -> Iterator[str]:
 INVARIANTS: dict[str, Check] = {
     "I01": acked_is_kept,
     "I02": reads_are_current,
+    "I03": nothing_is_unread,
     "I04": success_had_quorums,
     "I05": blame_is_sound,
     "I06": differences_are_marked,
     "I07": healing_converges,
+    "I12": conflicts_are_not_read,
+    "I13": objects_are_in_one_place,
     "fence": laggards_are_left_alone,
 }
 

@@ -15,12 +15,14 @@ import os
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from itertools import combinations
 
 import anyio
 import attrs
 
 from ..graph import ROOT_GFID, Call, Fd, Flock, Graph, Loc, LockCommand, LockType
+from ..translators.cluster.afr import Afr
 from .cluster import Cluster
 from .loop import run
 from .transcript import note
@@ -75,6 +77,8 @@ class LockHistory:
     """Locks on each brick, when all clients have closed the file."""
     free: bool = False
     """Could somebody lock it all in the end?"""
+    unhealed: str = ""
+    """What one full heal of each afr, from the lowest up, has left, or why the file cannot be read after it."""
 
     def violations(self) -> list[str]:
         return list(self._violations())
@@ -89,6 +93,8 @@ class LockHistory:
                 yield f"I21: {locks} locks are left on {name}"
         if not self.free:
             yield "I22: the file cannot be locked any more"
+        if self.unhealed:
+            yield f"I07: {self.unhealed}"
 
     def _wrote(self, client: str, since: float, until: float) -> bool:
         return any(since <= called and returned <= until for called, returned in self.writes[client])
@@ -214,7 +220,7 @@ def lock_history(
                 for name in [f"client-{number}" for number in range(CLIENTS)]:
                     everybody.start_soon(_client, cluster.client(name, strict_locks=strict), name, history, seconds)
             history.left = {name: host.left().locks for name, host in cluster.hosts.items()}
-            history.free = await _is_free(cluster)
+            await _look_at_the_end(cluster, history)
             await cluster.stop()
 
     run(main, seed, backend)
@@ -238,16 +244,26 @@ async def _make_file(cluster: Cluster) -> None:
         graph.top.release(fd)
 
 
-async def _is_free(cluster: Cluster) -> bool:
-    """Through an fd that is open nowhere: whether the copies are good enough to be read is not asked here."""
+async def _look_at_the_end(cluster: Cluster, history: LockHistory) -> None:
     async with cluster.client("last") as graph:
         await graph.heard_from_all(CONNECT_SECONDS)
-        gfid = (await graph.top.lookup(Call(), Loc(parent=ROOT_GFID, name=NAME))).iatt.gfid
+        call, fd = Call(lk_owner=b"last"), Fd(flags=os.O_RDWR)
         try:
-            await graph.top.lk(Call(lk_owner=b"last"), Fd(gfid), LockCommand.SET, Flock(LockType.WRITE))
-        except OSError:
-            return False
-        return True
+            for afr in graph.find(Afr):
+                await afr.crawler.rest()
+                report = await afr.heal(full=True)
+                if not report.clean:
+                    history.unhealed += f"{afr.name}: {report} "
+            fd.gfid = (await graph.top.lookup(call, Loc(parent=ROOT_GFID, name=NAME))).iatt.gfid
+            await graph.top.open(call, Loc(fd.gfid), os.O_RDWR, fd)
+            await graph.top.readv(call, fd, BYTES, 0)
+        except OSError as error:
+            history.unhealed += str(error)
+        # Also where the copies are not good enough to be read, and the fd is open nowhere:
+        with suppress(OSError):
+            await graph.top.lk(call, fd, LockCommand.SET, Flock(LockType.WRITE))
+            history.free = True
+        graph.top.release(fd)
 
 
 async def _trouble(cluster: Cluster, faults: str, rng: random.Random, seconds: float) -> None:

@@ -3,9 +3,11 @@
     python -m volgraph.testing.mutants
 
 Each mutant breaks one function, mostly of cluster/afr, in the way a real replication system once had it, and names the
-hunt that must kill it. Unbroken code passes the same hunts.
+hunt that must kill it. Unbroken code passes the same hunts. F01 and on number bugs that GlusterFS, mostly, once had and
+mended; those of storage/posix are in `power_loss_mutants`. I01 and on, by which a hunt tells what it has found broken,
+are in meanings.py.
 
-Two bugs of the historic list cannot be planted. F25 (a policy decides a split-brain by size, and sizes are equal): no
+Two of the historic bugs cannot be planted. F25 (a policy decides a split-brain by size, and sizes are equal): no
 policy decides here, a split-brain waits for a person. F53 (an arbiter is read from): there are no arbiters, every child
 holds all the data.
 """

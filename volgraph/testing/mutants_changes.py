@@ -29,7 +29,7 @@ from .hunts import (
     optimistic,
     refused,
 )
-from .operations import FSYNC, WRITEV
+from .operations import APPEND, WRITEV
 from .operations_attributes import SETATTR
 from .operations_names import CREATE, MKDIR
 from .stage import stage
@@ -273,7 +273,7 @@ CHANGES = (
         "F01",
         "a write is acked though post-op missed quorum",
         acks_without_post_op_quorum,
-        by_sweep(majority, FSYNC, 3, faults_max=2, fates=dict.fromkeys((Phase.OP, Phase.POST_OP), (OK, REQUEST_LOST))),
+        by_sweep(majority, APPEND, 3, faults_max=2, fates=dict.fromkeys((Phase.OP, Phase.POST_OP), (OK, REQUEST_LOST))),
     ),
     Mutant(
         "F02",

@@ -330,6 +330,39 @@ async def test_where_one_copy_is_enough_who_meets_another_holder_has_lost_its_lo
 
 
 @in_virtual_time
+async def test_nothing_is_written_for_a_holder_while_the_child_that_decides_is_silent() -> None:
+    """It may have been started anew, and have given the lock to somebody else, long before its connection is cut."""
+    async with stage(3, clients=2, laggard_timeout=1.0) as (one, two):
+        mine, theirs = await both(one, two)
+        await go(2, one)
+        assert await lock(one, mine) == 0
+        one.connections[1].lose_locks()
+        await go(0, two)
+        assert await lock(two, theirs) == 0
+        await come(2, one)
+        for fop in ("writev", "ftruncate", "finodelk", "fxattrop", "lk", "flush"):
+            one.connections[1].before[fop] = 300.0
+        assert await refusal(one.afr.writev(one.call, mine, b"mine", 0)) == errno.ENOTCONN
+        assert await refusal(one.afr.ftruncate(one.call, mine, 0)) == errno.ENOTCONN
+        assert await refusal(two.afr.writev(two.call, theirs, b"text", 0)) == 0
+        await go(1, one)
+
+        assert await is_lost(one, mine)
+        assert await refusal(two.afr.writev(two.call, theirs, b"text", 0)) == 0
+
+
+@in_virtual_time
+async def test_a_silent_child_that_does_not_decide_keeps_no_holder_from_writing() -> None:
+    async with stage(3, clients=2, laggard_timeout=1.0) as (one, two):
+        mine, theirs = await both(one, two)
+        assert await lock(one, mine) == 0
+        one.connections[1].before["writev"] = 300.0
+
+        assert await refusal(one.afr.writev(one.call, mine, b"mine", 0)) == 0
+        assert await lock(two, theirs) == errno.EAGAIN
+
+
+@in_virtual_time
 async def test_who_merely_tries_on_a_child_that_has_just_come_back_takes_nothing_away() -> None:
     async with stage(2, clients=2, quorum_type="none") as (one, two):
         mine, theirs = await both(one, two)

@@ -508,3 +508,58 @@ async def test_that_what_was_written_is_on_no_disk_is_told_to_whoever_asks_next(
         with pytest.raises(OSError, match="Input/output error"):
             await ask(bench.call, fd)
         await ask(bench.call, fd)
+
+
+@pytest.mark.parametrize("lost", ["before the fsync", "in the fsync"])
+async def test_less_than_a_quorum_blames_no_copy_that_is_out_of_reach_for_its_fsync(lost: str) -> None:
+    """It has taken every write; and those who reach it go on with it."""
+    async with clients(2, quorum_type="auto") as (one, other):
+        fd = await opened(one)
+        await one.top.writev(one.call, fd, b"A", 0)
+        if lost == "before the fsync":
+            one.switches[0].turn(False)
+            while locks_left(one):
+                await anyio.lowlevel.checkpoint()
+        else:
+            one.switches[0].refuse = lambda name, args: fail(errno.ENOTCONN) if name == "fsync" else None
+            with pytest.raises(OSError):
+                await one.top.flush(one.call, fd)
+        assert one.marks() == [{"trusted.afr.dirty": (1, 0, 0)}] * 2
+        other.switches[1].turn(False)
+        await other.write("f", b"B123456789")
+        other.switches[1].turn(True)
+
+        report = await afr_of(other).heal()
+        assert report.clean, report
+        assert one.images_equal()
+        assert await other.read("f") == b"B123456789"
+
+
+async def test_where_one_copy_is_enough_one_that_is_out_of_reach_for_its_fsync_has_missed_what_was_written() -> None:
+    """It may have lost its power; that it has not, nobody can tell. So on both sides of a partition nobody is right."""
+    async with clients(2, quorum_type="none") as (one, other):
+        fd = await opened(one)
+        await one.top.writev(one.call, fd, b"A", 0)
+        one.switches[0].turn(False)
+        await one.top.flush(one.call, fd)
+        assert one.marks()[1] == {"trusted.afr.b0": (1, 0, 0)}
+        other.switches[1].turn(False)
+        await other.write("f", b"B123456789")
+        other.switches[1].turn(True)
+
+        assert (await afr_of(other).heal()).split_brain
+        with pytest.raises(OSError, match="Input/output error"):
+            await other.read("f")
+
+
+async def test_less_than_a_quorum_blames_a_copy_that_says_it_cannot_keep_what_was_written() -> None:
+    async with mirror(3) as bench:
+        fd = await opened(bench)
+        await bench.top.writev(bench.call, fd, b"A", 0)
+        for switch, code in zip(bench.switches, (errno.EIO, errno.ENOTCONN), strict=False):
+            switch.refuse = lambda name, args, code=code: fail(code) if name == "fsync" else None  # type: ignore[misc]
+        with pytest.raises(OSError):
+            await bench.top.flush(bench.call, fd)
+
+        dirty = {"trusted.afr.dirty": (1, 0, 0)}
+        assert bench.marks() == [dirty, *[dirty | {"trusted.afr.b0": (1, 0, 0)}] * 2]

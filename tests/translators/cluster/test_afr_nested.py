@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.translators.cluster.bench import Bench, Switch
-from volgraph.graph import Call, Graph, Loc, Translator, XattropKind, fail
+from volgraph.graph import Call, Fd, Graph, Loc, NewAttributes, Translator, XattropKind, fail
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.storage.memory import Memory
 
@@ -125,3 +125,135 @@ async def test_what_is_on_record_above_counts_though_no_copy_below_is_good_in_ev
         await heal_everything(bench)
         assert await bench.read("f") == b"new"
         assert bench.images_equal()
+
+
+async def test_strict_reads_of_a_pair_that_may_have_lost_something_do_not_keep_it_from_being_healed_from_above() -> (
+    None
+):
+    """Its first copy, which is needed for any quorum, has lost its power."""
+    bricks = [Memory(f"b{number}") for number in range(4)]
+    options: dict[str, Any] = {"quorum_type": "auto", "strict_reads": True, "self_heal_daemon": False}
+    pairs = [Afr(name, two, **options) for name, two in (("left", bricks[:2]), ("right", bricks[2:]))]
+    top = Afr("top", pairs, **options)
+    async with Graph(top) as graph:
+        await graph.heard_from_all(5)
+        bench = Bench(graph, top, [], bricks)
+        await bench.write("f", b"text")
+        bricks[2].crash("synced")
+        await bench.write("g", b"more")
+        bricks[2].restart()
+        for afr in graph.find(Afr):
+            await afr.heal(full=True)
+
+        assert not any(brick.store.suspect for brick in bricks)
+        assert bench.images_equal()
+        assert not any(bench.marks())
+        assert await bench.read("f") == b"text"
+
+
+# --- split-brain in a pair, of which another pair has a whole copy ----------------------------------------------------
+
+
+async def torn(bench: Bench) -> Fd:
+    """Each copy of the right pair has missed a write that the other has; the left pair has both."""
+    await bench.write("f", b"....")
+    fd = await bench.open("f")
+    for gone, data, place in ((3, b"one", 0), (2, b"two", 1)):
+        bench.switches[gone].turn(False)
+        await bench.top.writev(bench.call, fd, data, place)
+        await bench.top.flush(bench.call, fd)
+        bench.switches[gone].turn(True)
+    report = await (right := bench.graph.find(Afr)[1]).heal()
+    assert right.name == "right"
+    assert [item.gfid for item in report.split_brain] == [fd.gfid]
+    return fd
+
+
+@pytest.mark.parametrize("then", ["nothing", "a write"])
+async def test_a_pair_in_split_brain_is_healed_from_the_pair_that_missed_nothing(then: str) -> None:
+    async with binary_tree() as bench:
+        fd = await torn(bench)
+        if then == "a write":
+            await bench.top.writev(bench.call, fd, b"w", 0)
+        afrs = bench.graph.find(Afr)
+        reports = [await afr.heal() for afr in afrs]
+        assert reports[2].clean, reports[2]
+
+        assert await bench.read("f") == (b"otwo" if then == "nothing" else b"wtwo")
+        assert bench.images_equal()
+        assert not any(bench.marks())
+        for afr in afrs:
+            assert (await afr.heal()).clean
+
+
+async def test_attributes_in_split_brain_in_a_pair_are_healed_from_the_pair_that_missed_nothing() -> None:
+    async with binary_tree() as bench:
+        gfid = await bench.mkdir("d")
+        for gone, mode in ((3, 0o700), (2, 0o711)):
+            bench.switches[gone].turn(False)
+            await bench.top.setattr(bench.call, Loc(gfid), NewAttributes(mode=mode))
+            bench.switches[gone].turn(True)
+        for _ in range(2):
+            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+
+        assert all(report.clean for report in reports)
+        assert bench.images_equal()
+        assert not any(bench.marks())
+
+
+async def test_a_pair_in_split_brain_is_left_alone_where_it_alone_has_something() -> None:
+    """One of its copies took a write while the other pair was away, and only that copy says so."""
+    async with binary_tree() as bench:
+        b0, b1, b2, b3 = bench.switches
+        await bench.write("f", b"....")
+        for gone, data in (((b0, b1, b2), b"one"), ((b3,), b"two")):
+            for switch in gone:
+                switch.turn(False)
+            fd = await bench.open("f")
+            await bench.top.writev(bench.call, fd, data, 0)
+            await bench.top.flush(bench.call, fd)
+            for switch in gone:
+                switch.turn(True)
+        held = [brick.store.inodes[fd.gfid].contents.read(0, 4) for brick in bench.bricks]
+        for _ in range(2):
+            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+
+        assert reports[1].split_brain
+        assert [brick.store.inodes[fd.gfid].contents.read(0, 4) for brick in bench.bricks] == held
+        assert held == [b"two.", b"two.", b"two.", b"one."]
+
+
+@pytest.mark.parametrize("fop", range(0, 95, 5))
+async def test_a_heal_of_a_pair_in_split_brain_may_end_at_any_fop(fop: int) -> None:
+    """What it has begun, the next one ends; until then the file is read as it is in the other pair."""
+    async with binary_tree() as bench:
+        await torn(bench)
+        seen = itertools.count()
+
+        def broken(name: str, args: tuple[Any, ...]) -> OSError | None:
+            changes = name in (
+                "xattrop",
+                "fxattrop",
+                "setattr",
+                "setxattr",
+                "removexattr",
+                "writev",
+                "ftruncate",
+                "fsync",
+            )
+            return fail(errno.EIO, "broken off") if changes and next(seen) >= fop else None
+
+        for switch in bench.switches:
+            switch.refuse = broken
+        top = bench.graph.find(Afr)[2]
+        await top.heal()
+        for switch in bench.switches:
+            switch.refuse = lambda name, args: None
+        assert await bench.read("f") == b"otwo"
+        for _ in range(3):
+            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+
+        assert all(report.clean for report in reports), reports
+        assert await bench.read("f") == b"otwo"
+        assert bench.images_equal()
+        assert not any(bench.marks())

@@ -136,9 +136,10 @@ async def test_a_stale_copy_alone_takes_no_change_after_the_good_one_has_failed_
         await bench.write("f", b"old contents")
         fd = await bench.open("f")
         first, second = bench.switches
-        first.refuse = lambda name, args: fail(errno.ENOTCONN, "first") if name == "fsync" else None
+        first.refuse = lambda name, args: fail(errno.EIO, "first") if name == "fsync" else None
         await bench.top.writev(bench.call, fd, b"new", 0)
-        await bench.top.flush(bench.call, fd)
+        with pytest.raises(OSError):
+            await bench.top.flush(bench.call, fd)
         first.refuse = lambda name, args: None
         second.refuse = lambda name, args: fail(errno.ENOTCONN, "second") if name == "fxattrop" else None
         with pytest.raises(OSError):

@@ -243,7 +243,7 @@ async def test_a_child_that_says_nothing_does_not_hold_it_back_for_ever() -> Non
         assert await graph.up(5)
     down = Impatient("u", [Memory("a"), Memory("b")], namespace=Silent("n"))
     async with Graph(down) as graph:
-        await graph.settled(5)
+        await graph.heard_from_top(5)
         assert (down.state, down.down_reason) == (State.DOWN, "n down")
 
 

@@ -88,7 +88,7 @@ async def compare(history: list[tuple[object, ...]]) -> None:
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @given(history=st.lists(operations, max_size=30))
-def test_it_answers_like_one_brick(backend: str, history: list[tuple[object, ...]]) -> None:
+def test_a_unify_answers_like_one_brick(backend: str, history: list[tuple[object, ...]]) -> None:
     anyio.run(compare, history, backend=backend)
 
 

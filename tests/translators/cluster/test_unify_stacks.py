@@ -9,7 +9,7 @@ import pytest
 
 from tests.translators.cluster.by_path import Paths
 from tests.translators.cluster.unify_bench import Disks, Gate, breaches
-from volgraph.graph import Graph, Translator
+from volgraph.graph import Flock, Graph, LockCommand, LockType, Translator
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.cluster.unify import Unify
 from volgraph.translators.protocol.client import Client
@@ -187,3 +187,40 @@ async def test_unify_works_above_and_below_the_wire(served: str) -> None:
             await change(bench)
             assert await bench.tree() == AFTER
     assert breaches(Disks(bricks[0].store, [brick.store for brick in bricks[1:]])) == []
+
+
+async def test_a_mirror_of_unifies_takes_a_lock_once_more_that_a_brick_below_has_forgotten() -> None:
+    """The unify stays up: only the fd tells that what was locked through it is locked there no more."""
+    async with mirror_of_unifies() as (bench, gates, _):
+        fd = await bench.create("f")
+        await bench.top.writev(bench.call, fd, b"text", 0)
+        flock = Flock(LockType.WRITE)
+        await bench.top.lk(bench.call, fd, LockCommand.SET, flock)
+        bricks = [gate.child for gate in gates.values() if isinstance(gate.child, Memory)]
+        holder = next(brick for brick in bricks if brick.locks.lk_count(fd.gfid))
+        holder.crash()
+        holder.restart()
+        await bench.top.writev(bench.call, fd, b"T", 0)
+
+        assert holder.locks.lk_count(fd.gfid) == 1
+        assert await bench.read("f") == b"Text"
+        with pytest.raises(BlockingIOError):
+            await bench.top.lk(bench.call.owned_by(b"another"), fd, LockCommand.SET, flock)
+
+
+async def test_what_was_locked_on_the_only_brick_of_a_unify_is_lost_with_it() -> None:
+    gates: Gates = {}
+    top = Unify("one", [brick("0", gates), brick("1", gates)], namespace=brick("names", gates))
+    async with Graph(top) as graph:
+        bench = Paths(graph, top)
+        fd, other = await bench.create("f"), await bench.open("f")
+        await top.lk(bench.call, fd, LockCommand.SET, Flock(LockType.WRITE))
+        for gate in gates.values():
+            assert isinstance(gate.child, Memory)
+            gate.child.crash()
+            gate.child.restart()
+        await top.lk(bench.call.owned_by(b"another"), other, LockCommand.SET, Flock(LockType.WRITE))
+
+        with pytest.raises(OSError, match="locked by somebody else"):
+            await top.writev(bench.call, fd, b"x", 0)
+        await top.writev(bench.call, other, b"y", 0)

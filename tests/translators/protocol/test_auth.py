@@ -54,7 +54,9 @@ def test_ipv6_addresses_are_matched_too() -> None:
         ({"logins": {"v": "u"}, "passwords": {"u": "pä"}}, "u", "pä", None),
     ],
 )
-def test_the_verdict(given: dict[str, object], username: str | None, password: str | None, said: str | None) -> None:
+def test_one_refusal_refuses_and_one_acceptance_is_needed(
+    given: dict[str, object], username: str | None, password: str | None, said: str | None
+) -> None:
     refusal = rules(**given).refusal("v", PEER, username, password)
 
     assert refusal is None if said is None else said in (refusal or "")

@@ -67,7 +67,7 @@ def test_every_record_is_one_fragment_of_the_length_it_says(name: str) -> None:
     assert bytes(whole) == record(name)[4:]
 
 
-def test_dump_call() -> None:
+def test_a_dump_call_is_these_bytes() -> None:
     reader = opened("dump call")
     header = rpc.parse_call(reader)
 
@@ -79,7 +79,7 @@ def test_dump_call() -> None:
     assert again == record("dump call")
 
 
-def test_dump_reply() -> None:
+def test_a_dump_reply_is_these_bytes() -> None:
     reader = opened("dump reply")
     xid, _, accepted = rpc.parse_reply(reader)
     programs = handshake.read_dump_reply(reader)
@@ -95,7 +95,7 @@ def test_dump_reply() -> None:
     assert rpc.reply(xid, len(body)) + body == record("dump reply")
 
 
-def test_setvolume_call() -> None:
+def test_a_setvolume_call_is_these_bytes() -> None:
     reader = opened("setvolume call")
     header = rpc.parse_call(reader)
     options = handshake.read_setvolume_request(reader)
@@ -112,7 +112,7 @@ def test_setvolume_call() -> None:
     assert again == record("setvolume call")
 
 
-def test_setvolume_reply() -> None:
+def test_a_setvolume_reply_is_these_bytes() -> None:
     reader = opened("setvolume reply")
     xid, _, _ = rpc.parse_reply(reader)
     op_ret, op_errno, options = handshake.read_setvolume_reply(reader)
@@ -142,7 +142,7 @@ def test_gfid_req_keeps_its_type() -> None:
     assert isinstance(values[-1]["gfid-req"], Gfid)
 
 
-def test_lookup_reply() -> None:
+def test_a_lookup_reply_is_these_bytes() -> None:
     answer, _, again = reply("lookup reply", "lookup")
 
     assert isinstance(answer, LookedUp)
@@ -155,7 +155,7 @@ def test_lookup_reply() -> None:
     assert again == record("lookup reply")
 
 
-def test_create() -> None:
+def test_a_create_and_its_reply_are_these_bytes() -> None:
     header, _, (loc, flags, mode, umask), again = request("create call", "create")
 
     assert header.procedure == 23
@@ -175,14 +175,14 @@ def test_create() -> None:
     assert again == record("create reply")
 
 
-def test_write_call() -> None:
+def test_a_write_call_is_these_bytes() -> None:
     _, _, (fd, data, offset, flags), again = request("write call", "writev")
 
     assert (fd.gfid, bytes(data), offset, flags) == (F, b"hello gluster", 0, 0o100001)
     assert again == record("write call")
 
 
-def test_read() -> None:
+def test_a_read_and_its_reply_are_these_bytes() -> None:
     _, _, (fd, size, offset, flags), again = request("read call", "readv")
 
     assert (fd.gfid, size, offset, flags) == (F, 4096, 0, 0o100000)
@@ -197,7 +197,7 @@ def test_read() -> None:
     assert again == record("read reply")
 
 
-def test_readdirp() -> None:
+def test_a_readdirp_and_its_reply_are_these_bytes() -> None:
     _, _, (fd, size, offset), again = request("readdirp call", "readdirp")
 
     assert (fd.gfid, size, offset) == (D, 131072, 0)

@@ -204,7 +204,7 @@ def test_a_listing_with_an_impossible_name_ends_the_connection(backend: str) -> 
 
 def test_a_server_that_speaks_another_version_is_down_with_that_reason(backend: str) -> None:
     async def test(client: Client, graph: Graph) -> None:
-        await graph.settled(5)
+        await graph.heard_from_top(5)
         assert client.state is State.DOWN
         assert "version 4" in client.down_reason
 
@@ -242,7 +242,7 @@ def test_without_a_port_the_port_map_is_asked(backend: str) -> None:
         clients = [Client(name, remote_host="server", remote_subvolume=name) for name in ("b", "none")]
         for client in clients:
             async with Graph(client, simulated(1, "client", network)) as graph:
-                await graph.settled(5)
+                await graph.heard_from_top(5)
                 if client.name == "b":
                     assert (await client.stat(CALL, ROOT_LOC)).iatt.is_dir
                 else:

@@ -272,7 +272,7 @@ def test_a_client_says_down_when_its_first_attempt_fails(backend: str) -> None:
     async def main() -> None:
         client = Client("client", remote_host="server", remote_port=PORT, remote_subvolume="brick")
         async with Graph(client, simulated(1, "client", SimNetwork(1))) as graph:
-            await graph.settled(10)
+            await graph.heard_from_top(10)
             assert client.state is State.DOWN
             assert "server: " in client.down_reason
             with fails(errno.ENOTCONN):
@@ -287,7 +287,7 @@ def test_a_host_that_does_not_answer_at_all_is_down_within_the_timeout(backend: 
         network.partition("client", "server")
         client = Client("client", remote_host="server", remote_port=PORT, remote_subvolume="brick", ping_timeout=5.0)
         async with Graph(client, simulated(1, "client", network)) as graph:
-            await graph.settled(10)
+            await graph.heard_from_top(10)
             assert client.state is State.DOWN
 
     assert run(main, 1, backend).seconds < 5.5
@@ -306,7 +306,7 @@ def test_a_refused_client_says_why_and_does_not_hammer(backend: str) -> None:
         world.server.__dict__["admitted"] = counting
         async with world.client() as graph:
             client = client_of(graph)
-            await graph.settled(10)
+            await graph.heard_from_top(10)
             assert client.state is State.DOWN
             assert "auth.addr.brick.allow" in client.down_reason
             await anyio.sleep(300)
@@ -322,7 +322,7 @@ def test_other_failures_are_tried_again_at_each_interval(backend: str) -> None:
             "client", remote_host="server", remote_port=PORT, remote_subvolume="brick", reconnect_interval=2.0
         )
         async with Graph(client, simulated(1, "client", network)) as graph:
-            await graph.settled(10)
+            await graph.heard_from_top(10)
             await anyio.sleep(7)
             async with serving(network, Memory("brick")):
                 assert await graph.up(2.1)

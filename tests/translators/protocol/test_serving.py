@@ -334,7 +334,7 @@ def test_a_client_hears_that_the_volume_behind_its_server_went_down_and_up(backe
             with fails(errno.ENOTCONN):
                 client.stat(CALL, ROOT_LOC)
             async with world.client("late") as late:
-                await late.settled(10)
+                await late.heard_from_top(10)
                 assert client_of(late).state is State.DOWN
                 world.brick.rise(ChildUp(world.brick))
                 assert await graph.up(1)

@@ -1,69 +1,31 @@
-"""Locks of a brick: what excludes what, who waits, and what everybody is told."""
+"""inodelk in the lock table of a brick: what excludes what, who waits, and what goes with its owner."""
 
 import errno
-from collections.abc import Callable
 
 import attrs
 import pytest
 
-from volgraph.graph import Acknowledged, Call, Coming, Done, EntryLockCommand, Flock, Gfid, LockCommand, LockType
+from tests.translators.storage.lock_calls import (
+    ANN,
+    BOB,
+    CAT,
+    DIRECTORY,
+    FILE,
+    GET,
+    LOCK,
+    READ,
+    SET,
+    UNLOCK,
+    WAIT,
+    WRITE,
+    entrylk,
+    inodelk,
+    refused,
+    rejected,
+    waits,
+)
+from volgraph.graph import Acknowledged, Call, Coming, Done, EntryLockCommand, Flock
 from volgraph.translators.storage.lock_table import WITHDRAW_KEY, LockTable
-
-FILE = Gfid(b"file".ljust(16, b"\0"))
-DIRECTORY = Gfid(b"directory".ljust(16, b"\0"))
-
-GET, SET, WAIT = LockCommand
-READ, WRITE, UNLOCK = LockType
-LOCK, RELEASE, TRY = EntryLockCommand
-
-ANN = Call(client="one", lk_owner=b"ann")
-BOB = Call(client="one", lk_owner=b"bob")
-CAT = Call(client="two", lk_owner=b"ann")  # the owner bytes of ann, but another connection
-
-Answer = Done[Acknowledged] | Coming[Acknowledged]
-
-
-def inodelk(
-    table: LockTable,
-    call: Call,
-    type: int = WRITE,
-    start: int = 0,
-    length: int = 0,
-    command: int = SET,
-    domain: str = "d",
-    gfid: Gfid = FILE,
-) -> Answer:
-    return table.inodelk(call, domain, gfid, command, Flock(type, start, length))
-
-
-def entrylk(
-    table: LockTable,
-    call: Call,
-    name: bytes | None,
-    command: int = TRY,
-    type: int = WRITE,
-    domain: str = "d",
-) -> Answer:
-    return table.entrylk(call, domain, DIRECTORY, name, command, type)
-
-
-def waits(answer: object) -> bool:
-    return isinstance(answer, Coming) and not answer.settled
-
-
-def refused(code: int, fop: Callable[..., object], *args: object, **kwargs: object) -> None:
-    with pytest.raises(OSError) as caught:
-        fop(*args, **kwargs)
-    assert caught.value.errno == code
-
-
-def rejected(answer: object, code: int) -> bool:
-    assert isinstance(answer, Coming)
-    if not answer.settled:
-        return False
-    with pytest.raises(OSError) as caught:
-        answer.result()
-    return caught.value.errno == code
 
 
 def test_a_lock_that_another_owner_holds_is_refused_with_eagain_until_it_is_given_back() -> None:
@@ -344,210 +306,3 @@ def test_what_was_granted_before_the_caller_gave_up_is_given_back_all_the_same()
     inodelk(table, gives_up, UNLOCK)
 
     assert (table.held, table.waiting) == (0, 0)
-
-
-def test_holders_are_told_that_somebody_wants_their_lock() -> None:
-    told: list[tuple[Gfid, str, bytes | None, str]] = []
-    table = LockTable(lambda *news: told.append(news))
-    inodelk(table, ANN, READ)
-    inodelk(table, CAT, READ)
-    refused(errno.EAGAIN, inodelk, table, BOB)
-    assert told == [(FILE, "d", None, "one"), (FILE, "d", None, "two")]
-    told.clear()
-    entrylk(table, ANN, b"n")
-    entrylk(table, BOB, None, LOCK)
-    assert told == [(DIRECTORY, "d", b"n", "one")]
-    told.clear()
-    table.lk(ANN, FILE, SET, Flock(WRITE))
-    refused(errno.EAGAIN, table.lk, BOB, FILE, SET, Flock(WRITE))
-
-    assert told == []
-
-
-def test_whoever_is_granted_a_lock_that_others_wait_for_is_told_so_after_its_answer() -> None:
-    told: list[tuple[str, bool]] = []
-    table = LockTable(lambda gfid, domain, name, client: told.append((client, waits(second))))
-    inodelk(table, ANN)
-    second: object = None
-    second = inodelk(table, CAT, command=WAIT)
-    inodelk(table, BOB, command=WAIT)
-    told.clear()
-    inodelk(table, ANN, UNLOCK)
-
-    assert told == [("two", False)]
-
-
-def test_the_holder_of_one_lock_is_told_but_once_in_a_while() -> None:
-    times, told = [0.0], []
-    table = LockTable(lambda *news: told.append(news[2:]), now=lambda: times[-1], notice_delay=5.0)
-    entrylk(table, ANN, b"n")
-    for time, count in ((1.0, 1), (5.9, 1), (6.0, 2), (7.0, 2)):
-        times.append(time)
-        refused(errno.EAGAIN, entrylk, table, BOB, b"n")
-        assert len(told) == count
-    entrylk(table, ANN, b"n", RELEASE)
-    entrylk(table, ANN, b"n")
-    refused(errno.EAGAIN, entrylk, table, BOB, b"n")
-
-    assert told == [(b"n", "one")] * 3, "a lock that is new has not been told of yet"
-
-
-def test_a_holder_may_give_its_lock_back_while_it_is_told() -> None:
-    def give_back(*_: object) -> None:
-        inodelk(table, ANN, UNLOCK)
-
-    table = LockTable(give_back)
-    inodelk(table, ANN)
-    answer = inodelk(table, BOB, command=WAIT)
-
-    assert not waits(answer)
-    assert [lock.owner for lock in table.holders(FILE)] == [b"bob"]
-
-
-# --- entrylk ---------------------------------------------------------------------------------------------------------
-
-
-def test_entry_locks_on_different_names_are_independent_and_the_whole_directory_covers_all() -> None:
-    table = LockTable()
-    entrylk(table, ANN, b"a")
-    entrylk(table, BOB, b"b")
-    refused(errno.EAGAIN, entrylk, table, CAT, b"a")
-    refused(errno.EAGAIN, entrylk, table, CAT, None)
-    refused(errno.EAGAIN, entrylk, table, CAT, b"")
-    entrylk(table, ANN, b"a", RELEASE)
-    entrylk(table, BOB, b"b", RELEASE)
-    entrylk(table, CAT, None)
-    refused(errno.EAGAIN, entrylk, table, ANN, b"anything")
-
-    assert table.entrylk_count(DIRECTORY) == 1
-    assert table.entrylk_count(DIRECTORY, b"anything") == 1
-
-
-def test_entry_locks_wait_and_are_counted_while_they_do() -> None:
-    table = LockTable()
-    entrylk(table, ANN, b"a")
-    waiting = entrylk(table, BOB, b"a", LOCK)
-    assert table.entrylk_count(DIRECTORY, b"a") == 2
-    assert table.entrylk_count(DIRECTORY, b"b") == 0
-    entrylk(table, ANN, b"a", RELEASE)
-
-    assert not waits(waiting)
-
-
-def test_an_entrylk_request_that_makes_no_sense_is_einval() -> None:
-    table = LockTable()
-    refused(errno.EINVAL, table.entrylk, ANN, "d", DIRECTORY, b"a", 5, WRITE)
-    refused(errno.EINVAL, table.entrylk, ANN, "d", DIRECTORY, b"a", TRY, UNLOCK)
-    refused(errno.EINVAL, entrylk, table, ANN, b"never locked", RELEASE)
-
-
-# --- fcntl -----------------------------------------------------------------------------------------------------------
-
-
-def spans(table: LockTable, call: Call = ANN) -> list[tuple[int, int, bool]]:
-    held = [lock for lock in table.holders(FILE) if (lock.client, lock.owner) == (call.client, call.lk_owner)]
-    return sorted((lock.start, lock.end, lock.exclusive) for lock in held)
-
-
-def test_fcntl_ranges_of_one_owner_join_split_and_change_their_type() -> None:
-    table = LockTable()
-    table.lk(ANN, FILE, SET, Flock(WRITE, 0, 10))
-    table.lk(ANN, FILE, SET, Flock(WRITE, 10, 10))
-    assert spans(table) == [(0, 20, True)]
-    table.lk(ANN, FILE, SET, Flock(READ, 5, 5))
-    assert spans(table) == [(0, 5, True), (5, 10, False), (10, 20, True)]
-    table.lk(ANN, FILE, SET, Flock(UNLOCK, 2, 10))
-    assert spans(table) == [(0, 2, True), (12, 20, True)]
-    table.lk(ANN, FILE, SET, Flock(WRITE, 2, 10))
-    assert spans(table) == [(0, 20, True)]
-    table.lk(ANN, FILE, SET, Flock(UNLOCK))
-
-    assert (spans(table), table.held) == ([], 0)
-
-
-def test_unlocking_what_fcntl_does_not_hold_succeeds() -> None:
-    table = LockTable()
-
-    assert isinstance(table.lk(ANN, FILE, SET, Flock(UNLOCK, 5, 5)), Done)
-
-
-def test_getlk_answers_the_lowest_lock_in_the_way_and_unlock_where_there_is_none() -> None:
-    table = LockTable()
-    table.lk(ANN, FILE, SET, Flock(WRITE, 100, 10, pid=7))
-    table.lk(ANN, FILE, SET, Flock(READ, 50, 10, pid=7))
-    found = table.lk(BOB, FILE, GET, Flock(WRITE, 0, 0))
-    assert isinstance(found, Done)
-    assert found.value.flock == Flock(READ, 50, 10, 7, b"ann")
-    free = table.lk(BOB, FILE, GET, Flock(READ, 50, 10))
-    assert isinstance(free, Done)
-    assert free.value.flock == Flock(UNLOCK, 50, 10)
-    own = table.lk(ANN, FILE, GET, Flock(WRITE))
-    assert isinstance(own, Done)
-    assert own.value.flock.type == UNLOCK
-
-
-def test_a_blocked_fcntl_lock_is_answered_with_the_range_that_was_asked() -> None:
-    table = LockTable()
-    table.lk(ANN, FILE, SET, Flock(WRITE, 0, 10))
-    table.lk(BOB, FILE, SET, Flock(WRITE, 10, 10))
-    waiting = table.lk(BOB, FILE, WAIT, Flock(WRITE, 5, 5))
-    table.release_owner(ANN, FILE)
-
-    assert isinstance(waiting, Coming)
-    assert waiting.result().flock == Flock(WRITE, 5, 5)
-    assert spans(table, BOB) == [(5, 20, True)]
-
-
-def test_a_downgrade_lets_waiting_readers_in() -> None:
-    table = LockTable()
-    table.lk(ANN, FILE, SET, Flock(WRITE))
-    waiting = table.lk(BOB, FILE, WAIT, Flock(READ))
-    table.lk(ANN, FILE, SET, Flock(READ))
-
-    assert not waits(waiting)
-
-
-def test_a_circle_of_waiting_owners_is_edeadlk() -> None:
-    table = LockTable()
-    table.lk(ANN, FILE, SET, Flock(WRITE, 0, 1))
-    table.lk(BOB, FILE, SET, Flock(WRITE, 1, 1))
-    table.lk(CAT, DIRECTORY, SET, Flock(WRITE))
-    assert waits(table.lk(ANN, FILE, WAIT, Flock(WRITE, 1, 1)))
-    assert waits(table.lk(BOB, DIRECTORY, WAIT, Flock(WRITE)))
-    refused(errno.EDEADLK, table.lk, CAT, FILE, WAIT, Flock(WRITE, 0, 1))
-
-    assert table.waiting == 2
-
-
-def test_closing_a_file_gives_back_the_callers_fcntl_locks_alone() -> None:
-    table = LockTable()
-    table.lk(ANN, FILE, SET, Flock(WRITE, 0, 10))
-    table.lk(BOB, FILE, SET, Flock(WRITE, 10, 10))
-    inodelk(table, ANN)
-    table.release_owner(ANN, FILE)
-
-    assert spans(table) == [(0, 1 << 64, True)]
-    assert spans(table, BOB) == [(10, 20, True)]
-
-
-def test_an_fd_that_goes_takes_its_owners_locks_and_requests_with_it() -> None:
-    table = LockTable()
-    table.lk(ANN, FILE, SET, Flock(WRITE, 0, 1))
-    table.lk(BOB, FILE, SET, Flock(WRITE, 1, 1))
-    requests = [table.lk(ANN, FILE, WAIT, Flock(WRITE, 1, 1)), table.lk(CAT, FILE, WAIT, Flock(WRITE, 0, 1))]
-    table.abandon(ANN.client, ANN.lk_owner, FILE)
-
-    assert rejected(requests[0], errno.ECANCELED)
-    assert not waits(requests[1])
-    assert table.lk_count(FILE) == 2
-
-
-def test_an_fcntl_request_that_waits_is_withdrawn_by_an_unlock_of_the_same_range() -> None:
-    table = LockTable()
-    table.lk(ANN, FILE, SET, Flock(WRITE))
-    waiting = table.lk(BOB, FILE, WAIT, Flock(WRITE, 3, 4))
-    table.lk(BOB, FILE, SET, Flock(UNLOCK, 3, 5))
-    assert waits(waiting)
-    table.lk(BOB, FILE, SET, Flock(UNLOCK, 3, 4))
-
-    assert rejected(waiting, errno.ECANCELED)

@@ -114,6 +114,27 @@ async def test_a_killed_process_loses_locks_and_fds_and_nothing_else() -> None:
         await memory.inodelk(Call(lk_owner=b"b"), "d", Loc(gfid), LockCommand.SET, Flock())
 
 
+async def test_an_fd_through_which_a_killed_process_had_granted_a_lock_is_good_for_nothing_until_it_is_closed() -> None:
+    async with opened() as (memory, bench):
+        gfid = await bench.file(b"f", b"DATA")
+        locked, unlocked = await bench.opened(gfid), await bench.opened(gfid)
+        for fd, owner, start in ((locked, b"a", 0), (unlocked, b"b", 1)):
+            await memory.lk(Call(lk_owner=owner), fd, LockCommand.SET, Flock(LockType.WRITE, start, 1))
+        await memory.lk(Call(lk_owner=b"b"), unlocked, LockCommand.SET, Flock(LockType.UNLOCK))
+        memory.crash()
+        refused(errno.ENOTCONN, memory.lk, Call(lk_owner=b"a"), locked, LockCommand.GET, Flock())
+        memory.restart()
+
+        refused(errno.EBADFD, memory.writev, Call(), locked, b"x", 0)
+        refused(errno.EBADFD, memory.lk, Call(lk_owner=b"a"), locked, LockCommand.GET, Flock())
+        refused(errno.EBADFD, memory.flush, Call(lk_owner=b"a"), locked)
+        await memory.writev(Call(), unlocked, b"y", 0)
+        memory.release(locked)
+        await memory.open(Call(), Loc(gfid), os.O_RDWR, locked)
+        await memory.writev(Call(), locked, b"z", 1)
+        assert contents(memory) == {"/": b"", "/f": b"yzTA"}
+
+
 async def test_an_unlinked_file_is_gone_when_the_process_that_had_it_open_is() -> None:
     async with opened() as (memory, bench):
         fd = await bench.created()

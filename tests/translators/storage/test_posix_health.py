@@ -13,7 +13,7 @@ import pytest
 
 from tests.translators.storage.bricks import Hand, fails, in_both_modes, running
 from tests.translators.storage.sick import SECONDS, outcomes, seams_with, told, until
-from volgraph.graph import ROOT_GFID, Call, Flock, Graph, Loc, LockCommand, State
+from volgraph.graph import ROOT_GFID, Call, Flock, Graph, Loc, LockCommand, LockType, State, XattropKind
 from volgraph.graph.disk import Disk
 from volgraph.testing.failing_disk import HangingDisk, SickDisk
 from volgraph.translators import Afr, Posix
@@ -80,6 +80,54 @@ async def test_a_check_that_fails_takes_the_brick_down_until_one_passes(
         await brick.lk(Call(client="b", lk_owner=b"b"), fd, LockCommand.SET, Flock())
     async with running(tmp_path, mode) as hand:
         assert not hand.brick.suspect
+
+
+@in_both_modes
+@pytest.mark.parametrize("io_mode", ["inline", "worker"])
+async def test_an_fd_through_which_a_lock_was_held_when_the_brick_went_down_is_good_for_nothing_until_it_is_closed(
+    tmp_path: Path, mode: str, io_mode: str
+) -> None:
+    """The lock is forgotten, and may be somebody else's by now."""
+    disk, own, third = Failing(), Call(client="a", lk_owner=b"a"), Call(client="a", lk_owner=b"c")
+    other = Call(client="b", lk_owner=b"b")
+    async with running(tmp_path, mode, seams_with(disk), io_mode=io_mode, **OFTEN) as hand:
+        brick, gfid = hand.brick, await hand.file(b"f", b"data")
+        held, closed, given_back, of_other = [await hand.opened(gfid) for _ in range(4)]
+        for fd, call, start in ((held, own, 0), (closed, own, 1), (given_back, third, 2), (of_other, other, 3)):
+            await brick.lk(call, fd, LockCommand.SET, Flock(LockType.WRITE, start, 1))
+        await brick.lk(third, given_back, LockCommand.SET, Flock(LockType.UNLOCK))
+        disk.fail(errno.EIO)
+        await told(brick, State.DOWN)
+        with fails(errno.ENOTCONN):
+            await brick.readv(own, held, 4, 0)
+        brick.release(closed)
+        brick.disconnect("b")
+        disk.fail(0)
+        await told(brick, State.UP)
+
+        fops: list[Callable[[], Any]] = [
+            lambda: brick.readv(own, held, 4, 0),
+            lambda: brick.writev(own, held, b"x", 0),
+            lambda: brick.ftruncate(own, held, 0),
+            lambda: brick.fsync(own, held),
+            lambda: brick.fstat(own, held),
+            lambda: brick.fxattrop(own, held, XattropKind.ADD_ARRAY, {"trusted.afr.x": bytes(12)}),
+            lambda: brick.lk(own, held, LockCommand.GET, Flock()),
+            lambda: brick.flush(own, held),
+        ]
+        for fop in fops:
+            with fails(errno.EBADFD):
+                await fop()
+        for fd in (given_back, of_other):
+            assert bytes((await brick.readv(other, fd, 4, 0)).data) == b"data"
+        await brick.lk(other, of_other, LockCommand.SET, Flock(LockType.WRITE))
+        brick.release(held)
+        again = await hand.opened(gfid)
+        await brick.writev(own, again, b"D", 0)
+        assert await hand.read(gfid) == b"Data"
+        for fd in (again, given_back, of_other):
+            brick.release(fd)
+        await until(lambda: not brick._open_slots)
 
 
 async def test_a_check_that_is_late_takes_the_brick_down_and_is_waited_for(tmp_path: Path) -> None:

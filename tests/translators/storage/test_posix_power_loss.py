@@ -71,7 +71,7 @@ def test_an_ordinary_users_brick_keeps_what_was_promised_too() -> None:
 
 @pytest.mark.soak
 @in_both_modes
-def test_all_pairs_of_fops(mode: str, scratch: str, record_property: Say) -> None:
+def test_every_pair_of_fops_keeps_its_promises(mode: str, scratch: str, record_property: Say) -> None:
     show(
         record_property,
         "all pairs",
@@ -82,7 +82,7 @@ def test_all_pairs_of_fops(mode: str, scratch: str, record_property: Say) -> Non
 
 @pytest.mark.soak
 @in_both_modes
-def test_many_triples_of_fops(mode: str, scratch: str, record_property: Say) -> None:
+def test_many_triples_of_fops_keep_their_promises(mode: str, scratch: str, record_property: Say) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     chosen = random.Random(seed).sample(list(words(3)), 1000)
     show(

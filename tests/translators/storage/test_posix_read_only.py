@@ -20,7 +20,7 @@ from tests.translators.storage.sick import seams_with
 from volgraph.graph import ROOT_GFID, Call, Fd, Graph, Loc, Seams, State
 from volgraph.testing.failing_disk import FailingDisk, SickDisk
 from volgraph.translators import Afr, Locks, Memory, Posix
-from volgraph.translators.storage.posix.reading_only import CHANGING, WRITING
+from volgraph.translators.storage.posix.reading_only import CHANGING_CALLS, CHANGING_FLAGS
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,7 @@ class MountedReadOnly(SickDisk):
     """What the kernel says of a file system that is mounted so."""
 
     def called(self, name: str, call: Any, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
-        if name in CHANGING or (name == "open" and args[1] & WRITING):
+        if name in CHANGING_CALLS or (name == "open" and args[1] & CHANGING_FLAGS):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return call(*args, **more)
 
@@ -58,7 +58,7 @@ async def filled(directory: Path, mode: str) -> World:
 
 
 @in_both_modes
-async def test_all_of_it_is_read_and_every_change_is_refused(tmp_path: Path, mode: str) -> None:
+async def test_a_read_only_brick_is_read_whole_and_every_change_is_refused(tmp_path: Path, mode: str) -> None:
     before = await filled(tmp_path, mode)
     stood = everything(tmp_path)
     async with running(tmp_path, "auto", read_only(), io_mode="inline") as hand:
@@ -86,7 +86,9 @@ async def test_all_of_it_is_read_and_every_change_is_refused(tmp_path: Path, mod
     assert everything(tmp_path) == stood
 
 
-async def test_it_says_so_once_and_in_its_status(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_read_only_brick_says_so_once_and_in_its_status(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     await filled(tmp_path, "auto")
     with caplog.at_level(logging.WARNING, LOG):
         async with running(tmp_path, "auto", read_only(), health_check_interval=0.01) as hand:

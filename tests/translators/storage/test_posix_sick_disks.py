@@ -232,7 +232,9 @@ async def test_a_brick_that_hangs_at_the_start_is_a_child_that_is_down_and_comes
     assert "io-timeout" in reason
 
 
-async def test_alone_it_fails_the_start_and_the_directory_is_given_back_once_it_goes_on(tmp_path: Path) -> None:
+async def test_a_lone_brick_that_hangs_fails_the_start_and_its_directory_is_given_back_once_it_goes_on(
+    tmp_path: Path,
+) -> None:
     disk = HangingDisk(tmp_path)
     with disk.hanging(), pytest.raises(OSError, match="io-timeout") as caught:
         async with running(tmp_path, "auto", seams_with(disk), io_mode="worker", io_timeout=TIMEOUT):

@@ -36,6 +36,7 @@ How copies are healed
     crawl                what is to be healed, and when
     healing              one object: who is right, and the marks about it
     healing_contents, healing_names, healing_places, healing_moves    bytes and attributes; names; what stands where
+    healing_below        what is in split-brain below a child, where another is right
     listing              a directory of one child
     report               what came of it
 """

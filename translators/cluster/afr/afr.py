@@ -194,7 +194,6 @@ class Afr(ReplicaSet):
             done = await self.content_changes.change(call, fd, span, at(offset), stable=stable)
         if done.blame:
             self.application_locks.failed_on(fd, done.blame)
-            refuse_lost(self, fd)
         return done.reply
 
     async def truncate(self, call: Call, loc: Loc, size: int) -> Changed:

@@ -15,7 +15,21 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ....graph import Answers, Call, Coming, Fd, Flock, Gfid, LockCommand, Locked, LockType, Translator, fail, wind
+from ....graph import (
+    Answers,
+    Call,
+    Coming,
+    Fd,
+    Flock,
+    Gfid,
+    LockCommand,
+    Locked,
+    LockType,
+    Translator,
+    fail,
+    in_doubt,
+    wind,
+)
 from ...storage.fd_locks import FdLock, FdLocks
 from .caller_locks import Waiter, give_back, hold
 from .locks import FcntlLock
@@ -176,11 +190,16 @@ class ApplicationLocks:
         self.wake()
 
     def failed_on(self, fd: Fd, children: frozenset[int]) -> None:
-        """They have missed what the others did: perhaps the fd is not good there any more."""
+        """They have missed what the others did: perhaps the fd is not good there any more. EBADFD: a lock was lost.
+        ENOTCONN: whether one was, only those can tell that are fenced. They may have forgotten it long before their
+        connection is cut, and without them the others may have given it away."""
         slot = self._users.get(fd)
         if slot is not None:
             slot.doubt(children)
             self.wake()
+            refuse_lost(self._afr, fd)
+        if any(self._may_be_lost(lock.on - self._afr.laggards.fenced) for lock in self.held.through(fd)):
+            raise in_doubt(fail(errno.ENOTCONN, f"{self._afr.name}: who holds a lock of this file does not answer"))
 
     def bad_on(self, fd: Fd, child: int) -> None:
         """The child says so itself: what it is a cluster of, perhaps, went and came."""
@@ -189,12 +208,16 @@ class ApplicationLocks:
 
     def _gone_from(self, lock: FdLock, child: int) -> None:
         lock.on -= {child}
-        if self.held.holds(lock) and not self._afr.quorum.met(lock.on) and self._free_elsewhere(lock):
+        if self.held.holds(lock) and self._may_be_lost(lock.on):
             self._lost(lock)
 
-    def _free_elsewhere(self, lock: FdLock) -> bool:
+    def _may_be_lost(self, on: frozenset[int]) -> bool:
+        """Held on these children alone?"""
+        return not self._afr.quorum.met(on) and self._free_elsewhere(on)
+
+    def _free_elsewhere(self, on: frozenset[int]) -> bool:
         """Could another client have it, without a child that holds it for ours?"""
-        return self._afr.quorum.met(self._everyone - lock.on)
+        return self._afr.quorum.met(self._everyone - on)
 
     def _lost(self, lost: FdLock) -> None:
         """And all that was locked through the same fd, which is good for nothing any more."""
@@ -272,7 +295,7 @@ class ApplicationLocks:
         lock.on |= {child for child in granted if afr.departures[child] == since[child]}
         if all(outcome.errno != errno.EAGAIN for outcome in outcomes):
             lock.refused_at = math.inf
-        elif self._free_elsewhere(lock):
+        elif self._free_elsewhere(lock.on):
             self._refused(lock)
 
     def _refused(self, lock: FdLock) -> None:

@@ -101,6 +101,8 @@ class ContentChanges:
         if isinstance(there, Fd):
             await usable(self._afr, there, os.O_WRONLY)
         done: Change[R] = await self.change(call, there, WHOLE, winding(fop, there, *args))
+        if done.blame and isinstance(there, Fd):
+            self._afr.application_locks.failed_on(there, done.blame)
         return done.reply
 
     async def append(self, call: Call, fd: Fd, wind: Callable[[int], Wind], *, stable: bool = False) -> Change[Written]:

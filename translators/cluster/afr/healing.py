@@ -257,12 +257,14 @@ async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result
 
     NotNow and SplitBrain say why it stays as it is.
     """
+    from .healing_below import overrule
     from .healing_contents import heal_data, heal_metadata
     from .healing_names import heal_names
 
     await healing.inspect()
     if not healing.copies:
         return Result.GONE
+    await overrule(healing)
     if not healing.afr.suspects.filled and not any(copy.record.marked for copy in healing.copies.values()):
         return Result.NOTHING
     healing.require_all()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ....graph import Call, Fd, Flock, Gfid, Loc, LockType, Translator, fail
 from . import reading
 from .locks import EntryLock, InodeLock, Lock, held
-from .verdict import certain
+from .verdict import Quorum, certain
 
 if TYPE_CHECKING:
     from .replica_set import ReplicaSet
@@ -42,15 +42,18 @@ async def _certain_for(afr: ReplicaSet, call: Call, target: Loc | Fd) -> frozens
 
 
 async def certain_copies(afr: ReplicaSet, call: Call, gfid: Gfid) -> frozenset[int]:
-    """The copies that a quorum agrees on. EIO there is no such quorum, and none can be made now."""
+    """The copies that a quorum agrees on. EIO there is no such quorum, and none can be made now. The system itself
+    (pid below zero) is told what good copies hold, be they too few: where the others are suspect, only an afr above can
+    fill those, and for that it has to see what is here."""
+    quorum = afr.quorum if call.pid >= 0 else Quorum(len(afr.children), 1)
     inspection = await reading.inspect(afr, call, gfid)
     if inspection.changing:
         inspection = await _after_the_change(afr, call, inspection, gfid)
-    good = certain(inspection.good, inspection.changing, afr.quorum)
+    good = certain(inspection.good, inspection.changing, quorum)
     if not good:
         await afr.heal(gfid)
         inspection = await reading.inspect(afr, call, gfid)
-        good = certain(inspection.good, inspection.changing, afr.quorum)
+        good = certain(inspection.good, inspection.changing, quorum)
     if not good:
         raise fail(errno.EIO, f"{afr.name}: no quorum of the copies of {gfid.text} is known to be good")
     return good

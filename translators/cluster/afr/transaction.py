@@ -242,17 +242,22 @@ class Transaction:
         return self._post_op(self.marked, then)
 
     def _fsync(self, then: Then) -> Phase | None:
-        """A copy that cannot keep what it has written has missed it."""
+        """A copy that cannot keep what it has written has missed it. Of one that is out of reach only a quorum may say
+        so: it has taken the writes, and whoever reaches it may go on with it, without those that would blame it."""
         fd = self.marked[0] if isinstance(self.marked[0], Fd) else Fd(self.marked[0].gfid, os.O_RDWR)
 
         def take(outcomes: Outcomes) -> Phase | None:
-            kept = {child for child, outcome in outcomes.items() if outcome.ok}
-            if not kept & self.good:
-                self.unsaved = combined_error(list(outcomes.values()))
-                self.in_the_dark()
-                return self._unlock(then)
-            self.happened(frozenset(range(len(self.afr.children))) - kept)
-            return self._post_op(self.marked, then)
+            kept = frozenset(child for child, outcome in outcomes.items() if outcome.ok)
+            if kept & self.good and self.afr.quorum.met(kept):
+                self.happened(frozenset(range(len(self.afr.children))) - kept)
+                return self._post_op(self.marked, then)
+            refused = frozenset(outcomes) - kept - {c for c, each in outcomes.items() if each.errno == errno.ENOTCONN}
+            self.unsaved = combined_error([outcome for outcome in outcomes.values() if not outcome.ok])
+            self.in_the_dark()
+            if kept & self.good:
+                self.happened(refused)
+                return self.put_on_record(refused, lambda: self._unlock(then))
+            return self._unlock(then)
 
         return self.phase(
             "fsync", self.live, lambda to, child: to.wind(child, Translator.fsync, self.call, fd, 1), take

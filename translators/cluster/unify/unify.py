@@ -58,7 +58,7 @@ FIRST_WORD_SECONDS = 10.0
 """How long a child may keep silent before this node says up or down without it."""
 
 OWN_PID = -6
-"""How bricks know calls that are no application's (wire.md 3)."""
+"""How bricks know calls that are no application's: their pid is below zero."""
 
 SCHEDULERS = ("rr", "random", "alu", "nufa", "switch")
 SELF_HEAL_OFF = ("off", "no", "false", "disable", "0")
@@ -88,7 +88,9 @@ class Unify(OnePlace):
     namespace: Translator = option(  # noqa: RUF009 (an attrs field)
         kinds.volume, help="the volume that holds the names; not one of the subvolumes"
     )
-    scheduler: str = option(kinds.one_of(*SCHEDULERS), default="rr", help="which child gets a new file")
+    scheduler: str = option(
+        kinds.one_of(*SCHEDULERS), default="rr", help="which child gets a new file; only rr is supported"
+    )
     self_heal: str = option(
         kinds.one_of(*SELF_HEAL_ON, *SELF_HEAL_OFF), default="on", help="make directories that a child lacks, on lookup"
     )

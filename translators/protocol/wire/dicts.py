@@ -1,4 +1,4 @@
-"""Dictionaries: gfx_dict, which carries xdata and xattrs with types, and the form of the handshake (wire.md 6)."""
+"""Dictionaries: gfx_dict, which carries xdata and xattrs with types, and the form of the handshake."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What is said before and beside the file operations: DUMP, SETVOLUME, GETSPEC, PING, the port map, callbacks.
 
-Each pair of functions is one message, written and read. `Result` is what most of them answer (wire.md 8 and 15).
+Each pair of functions is one message, written and read. `Result` is what most of them answer.
 """
 
 from __future__ import annotations

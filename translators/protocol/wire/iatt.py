@@ -1,4 +1,4 @@
-"""Attributes on the wire: 148 bytes (wire.md 7). What arrives is kept raw until somebody asks for a field."""
+"""Attributes on the wire: 148 bytes. What arrives is kept raw until somebody asks for a field."""
 
 from __future__ import annotations
 

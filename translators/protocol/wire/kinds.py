@@ -1,4 +1,4 @@
-"""The kinds of field that the messages of program 400 are made of (wire.md 5 to 9, 12)."""
+"""The kinds of field that the messages of program 400 are made of."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class Procedure:
         return self._reply.encode(values)
 
     def encode_failure(self, code: int) -> bytes:
-        """The complete reply with nothing in it: clients rely on its length (wire.md 20)."""
+        """The complete reply with nothing in it: clients rely on its length."""
         return RESULT.pack(-1, code) + self.failed
 
     def decode_reply(self, reader: Reader) -> Any:

@@ -1,4 +1,4 @@
-"""Record marking: the bytes of a stream in pieces of any size, and the whole records in them (wire.md 1)."""
+"""Record marking: the bytes of a stream in pieces of any size, and the whole records in them."""
 
 from __future__ import annotations
 

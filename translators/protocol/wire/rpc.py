@@ -1,4 +1,4 @@
-"""RPC headers: calls, replies, and the credentials that say on whose behalf a call is made (wire.md 2 and 3)."""
+"""RPC headers: calls, replies, and the credentials that say on whose behalf a call is made."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ PID_OWNER = Struct("<i")
 
 
 def lock_owner(call: Call) -> bytes:
-    """The owner as sent: where the caller has none, its pid, as GlusterFS does (wire.md 3)."""
+    """The owner as sent: where the caller has none, its pid, as GlusterFS does."""
     return call.lk_owner or PID_OWNER.pack(call.pid)
 
 

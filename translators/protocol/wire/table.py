@@ -1,4 +1,4 @@
-"""The file operations of program 400: one row each. This table is all that client and server know of them (wire.md 9).
+"""The file operations of program 400: one row each. This table is all that client and server know of them.
 
 A request is written as `path:kind` in the order of the wire. A path leads into the arguments of the `Translator` method
 of that name: `loc.parent`, `flock.type`, `fd.number` (the number the server gave the fd), `data.size` (its length),

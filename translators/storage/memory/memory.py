@@ -28,9 +28,8 @@ class Memory(MemoryAttributes):
     """
 
     def lk(self, call: Call, fd: Fd, command: LockCommand, flock: Flock) -> Awaitable[Locked]:
-        slot = fd.slots.get(self)
-        flags = None if slot is None else slot.flags
-        return self._lk_through(call, fd, flags, self._opened(fd).gfid, command, flock)
+        gfid, slot = self._opened(fd).gfid, fd.slots.get(self)
+        return self._lk_through(call, fd, None if slot is None else slot.flags, gfid, command, flock)
 
     def inodelk(self, call: Call, domain: str, loc: Loc, command: LockCommand, flock: Flock) -> Awaitable[Acknowledged]:
         gfid = self._locked(loc, flock.type == LockType.UNLOCK)

@@ -72,7 +72,8 @@ class MemoryNode(Leaf):
         self._forget_process()
 
     def crash(self, keep: Keep = "all", rng: random.Random | None = None) -> None:
-        """End as a process does that is killed: locks and fds are gone, and the node is down until `restart`.
+        """End as a process does that is killed: locks and fds are gone, and the node is down until `restart`. An fd
+        through which something was locked is EBADFD from then on, until it is closed.
 
         Unless `keep` is "all" the power went as well: what fsync and fsyncdir have pinned is left, and of the rest so
         much as `keep` says, chosen by `rng` (which it needs, and a store with a journal, for more than "synced"). From
@@ -89,9 +90,10 @@ class MemoryNode(Leaf):
         self.rise(ChildUp(self))
 
     def _forget_process(self) -> None:
-        locks, self.locks = self.locks, self._new_locks()
-        for fd in self._open:
+        locks, self._lockers = self.locks, self._holders()
+        for fd in self._open - self._lockers.keys():
             fd.slots.pop(self, None)
+        self._forget_locks()
         self._open.clear()
         self.store.forget_fds()
         locks.close()
@@ -160,8 +162,8 @@ class MemoryNode(Leaf):
         self._open.add(fd)
 
     def release(self, fd: Fd) -> None:
-        slot: OpenFile | None = fd.slots.pop(self, None)
-        if slot is not None:
+        slot = fd.slots.pop(self, None)
+        if isinstance(slot, OpenFile):
             self._unlock_through(fd)
             self._open.discard(fd)
             slot.inode.open_fds -= 1

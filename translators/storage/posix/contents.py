@@ -135,7 +135,7 @@ class PosixContents(PosixEntries):
         if answers:
             written.xdata = answers
         if (slot.flags | flags) & O_SYNC:
-            return self._elsewhere(slot, _synced, disk, written)
+            return self._elsewhere(slot, _write_through, disk, written)
         return Done(written)
 
     def _answers_before(self, call: Call, asked: Xdata, slot: OpenFile, offset: int) -> Xdata | None:
@@ -262,7 +262,7 @@ def _read_cold(descriptor: int, disk: Disk, gfid: Gfid, hidden: int, size: int, 
     return Data(data, Iatt(gfid, st, hidden), offset + len(data) >= st.st_size)
 
 
-def _synced(descriptor: int, disk: Disk, written: Written) -> Written:
+def _write_through(descriptor: int, disk: Disk, written: Written) -> Written:
     """The end of a write to a file that was opened O_SYNC."""
     disk.fsync(descriptor)
     return written

@@ -270,7 +270,7 @@ class PosixEntries(PosixNode):
         source = brick.at(old.parent, old_fd, old.name)
         target = brick.look(new.parent, new_fd, new.name)
         pre_old, pre_new = self._parent_iatts(call, old, old_fd, new, new_fd)
-        if target is None or target.st.st_ino != source.st.st_ino:  # two names of one file: nothing to do
+        if target is None or target.st.st_ino != source.st.st_ino:  # else both name one file, and nothing is to be done
             if call.uid:
                 judging.rename(brick, call, source, (old_fd, new_fd), target)
             self._move(source, target, new_fd, old, new)

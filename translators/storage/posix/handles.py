@@ -1,4 +1,4 @@
-"""Handles: the way from a gfid to its object, as GlusterFS lays it out below `.glusterfs` (wire.md 19).
+"""Handles: the way from a gfid to its object, as GlusterFS lays it out below `.glusterfs`.
 
 The handle of gfid `abcd...` is `ab/cd/<gfid as text>`: for a directory a symlink that names its parent's handle and
 its own name, for anything else a hard link to the object.

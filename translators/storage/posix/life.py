@@ -165,8 +165,11 @@ class PosixLife(PosixSettings):
         return False
 
     def disconnect(self, client: str) -> None:
-        if not self._absent:  # else nobody has a lock
+        if not self._absent:
             super().disconnect(client)
+            return
+        for whose in self._lockers.values():  # of those who had a lock when the brick went down
+            whose -= {each for each in whose if each[0] == client}
 
     def _unlock_through(self, fd: Fd) -> None:
         if self._absent:
@@ -177,7 +180,8 @@ class PosixLife(PosixSettings):
     # --- down and up again -------------------------------------------------------------------------------------------
 
     def go_down(self, reason: str) -> None:
-        """From now on every fop is ENOTCONN; so is the answer of those on their way. Locks are forgotten."""
+        """From now on every fop is ENOTCONN; so is the answer of those on their way. Locks are forgotten, and the fds
+        through which applications had them are good for nothing any more."""
         was_up, self._absent = not self._absent, reason
         if not was_up:
             self.down_reason = reason
@@ -185,6 +189,7 @@ class PosixLife(PosixSettings):
             self._watch.disturb()
             return
         away: Any = Away(self)
+        self._lockers = self._holders()
         locks, self.locks = self.locks, away
         if not self._on_worker:  # there a fop on its way goes on with what it has
             self.brick = self.disk = away
@@ -203,7 +208,7 @@ class PosixLife(PosixSettings):
         self.brick, self.disk, self._absent = brick, brick.disk, ""
         self.suspect = brick.owner.suspect
         if isinstance(self.locks, Away):
-            self.locks = self._new_locks()
+            self._forget_locks()
         if not brick.owner.swept:
             self.tasks.start_daemon(self._sweep(brick))
         if self.state is not State.UNKNOWN:

@@ -26,7 +26,7 @@ from ..heal_index import INDEX_OF_GFID
 from ..name_rules import RESERVED_IN_ROOT
 from . import judging
 from .granting import insisting
-from .names import Names
+from .listed_names import ListedNames
 from .node import OpenDirectory
 from .places import READ_DIRECTORY
 from .xattrs import PosixXattrs
@@ -92,7 +92,7 @@ class PosixListing(PosixXattrs):
         slot = fd.slots.get(self)
         if slot is not None:
             if not isinstance(slot, OpenDirectory):
-                raise fail(errno.ENOTDIR, fd.gfid.text)
+                raise fail(errno.ENOTDIR, slot.gfid.text)
             if slot.fd < 0:
                 raise fail(errno.EBADF, fd.gfid.text)
             yield slot
@@ -112,7 +112,7 @@ class PosixListing(PosixXattrs):
         build: Callable[[OpenDirectory, bytes, int, int], Entry | None],
     ) -> Entries:
         if slot.names is None or offset == 0:
-            slot.names = Names(self._named(slot))
+            slot.names = ListedNames(self._named(slot))
         room = min(size, LISTING_BYTES_MAX)
         found: list[Entry] = []
         number = max(offset, 0)

@@ -22,13 +22,13 @@ from ....graph import (
     fail,
 )
 from ..heal_index import COUNT_KEY, COUNT_VALUE, XATTROP
-from ..leaf import SUSPECT_KEY, is_pattern, matching
+from ..leaf import SUSPECT_KEY, Forgotten, is_pattern, matching
 from ..name_rules import XATTR_NAMESPACES, check_name, check_xattr_name, is_bookkeeping
 from . import judging
 from .brick import Brick, unlinked_name
 from .granting import insisting
 from .life import PosixLife
-from .names import Names
+from .listed_names import ListedNames
 from .places import READ_DIRECTORY, Found, Place, Where
 
 CONTENT_MAX = 1 << 20
@@ -52,7 +52,7 @@ class OpenDirectory:
 
     fd: int
     gfid: Gfid
-    names: Names | None = None
+    names: ListedNames | None = None
     index: str | None = None
     flags: int = os.O_RDONLY | os.O_DIRECTORY
     hidden: int = 0
@@ -98,6 +98,8 @@ class PosixNode(PosixLife):
 
     def _release(self, fd: Fd) -> None:
         slot = fd.slots.pop(self, None)
+        if isinstance(slot, Forgotten):
+            slot = slot.was
         if slot is not None and slot in self._open_slots:
             assert self._opened is not None
             self._close(slot, self._opened)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import attrs
 
 from ....graph import (
+    FOPS,
     Acknowledged,
     Call,
     Coming,
@@ -29,7 +30,6 @@ from ....graph import (
     Translator,
     fail,
 )
-from ....graph.translator import FOPS
 from .mounts import may_hang
 from .timing import PosixTiming
 

@@ -16,12 +16,12 @@ from typing import Any, NoReturn
 from ....graph import fail
 from ....graph.disk import Disk
 
-CHANGING = (
+CHANGING_CALLS = (
     *("pwrite", "ftruncate", "truncate", "copy_file_range", "fallocate", "mkdir", "mknod", "rmdir", "unlink", "rename"),
     *("link", "symlink", "chmod", "fchmod", "chown", "fchown", "utime", "setxattr", "removexattr"),
 )
 """The calls of a `Disk` that change something; besides them there is only open."""
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+CHANGING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class ReadOnlyDisk(Disk):
@@ -31,11 +31,11 @@ class ReadOnlyDisk(Disk):
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         calls = {name: getattr(disk, name) for name in dir(Disk) if not name.startswith("_")}
-        calls |= dict.fromkeys(CHANGING, _refuse)
+        calls |= dict.fromkeys(CHANGING_CALLS, _refuse)
         self.__dict__.update(calls, open=self._open, database=self._database)
 
     def _open(self, path: Any, flags: int, *args: Any, **more: Any) -> int:
-        if flags & WRITING:
+        if flags & CHANGING_FLAGS:
             _refuse()
         return self._disk.open(path, flags, *args, **more)
 

@@ -1,4 +1,4 @@
-"""Times that GlusterFS keeps beside those of the file system: `trusted.glusterfs.mdata` (wire.md 19).
+"""Times that GlusterFS keeps beside those of the file system: `trusted.glusterfs.mdata`.
 
 A client of GlusterFS stamps its calls with its own clock, so that all copies of an object bear the same times. A brick
 whose root bears such times has them throughout, and there they are what callers are told; on any other brick there are
@@ -29,7 +29,7 @@ _DAY = 24 * 3600 * _SECOND
 
 
 class Stamp(IntFlag):
-    """Which times of an object a call sets; three bits further up, which of its parent (wire.md 3)."""
+    """Which times of an object a call sets; three bits further up, which of its parent. As in `Call.stamp_flags`."""
 
     CTIME = 1
     MTIME = 2

@@ -9,8 +9,21 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ....graph import NULL_GFID, Call, Coming, Done, Entries, Fd, Gfid, Loc, Made, NewAttributes, Renamed, Translator
-from ....graph.translator import FOPS
+from ....graph import (
+    FOPS,
+    NULL_GFID,
+    Call,
+    Coming,
+    Done,
+    Entries,
+    Fd,
+    Gfid,
+    Loc,
+    Made,
+    NewAttributes,
+    Renamed,
+    Translator,
+)
 from .brick import Brick
 from .locking import PosixLocking
 from .times import KEY, PARENT_SHIFT, KeptTimes, Stamp, told

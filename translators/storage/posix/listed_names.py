@@ -10,7 +10,7 @@ _TAIL = 2
 """Bytes behind each name: NUL, which no name has and which comes before all else as names are sorted; and the kind."""
 
 
-class Names:
+class ListedNames:
     """Names with their dirent types, sorted: a reader without an open directory comes back to a new listing.
 
     They are kept as one text. An object for each takes ten times as much; and because what the brick remembers of the

@@ -1,0 +1,26 @@
+"""What must hold, by the ids under which reports, planted bugs and tests name it."""
+
+MEANINGS = {
+    "I01": "what was acked is in every later successful read, as long as a quorum of those that took it is whole",
+    "I02": "reads are linearizable, block by block of each file: nothing old is read once something newer was acked",
+    "I03": "with strict-reads, what was read once is not unread: after a change that failed, either stays for good",
+    "I04": "success means that every phase had a quorum; no phase begins without a quorum in the one before",
+    "I05": "some copy has all that was acked, and nobody who is unblamed blames it; nobody blames itself",
+    "I06": "where copies differ a mark points there, where they do not none does, and the heal index lists all marks",
+    "I07": "once faults have stopped and a heal has ended, copies are alike in everything and no mark is left",
+    "I08": "what a heal makes is what was acked: a copy that is empty, stale or outvoted is never its source",
+    "I11": "what was deleted, and acked so, is not there again",
+    "I12": "copies that blame each other, or have different objects at one name, are EIO until a person decides",
+    "I13": "an object is at one gfid on all copies, a gfid is one object, and a directory has one parent",
+    "I14": "a name that is made, moved or linked is there before a crash or after it, never half",
+    "I15": "every stack answers like a plain directory",
+    "I16": "a tree of afrs is one afr to its caller, and there exactly when its quorums say so",
+    "I17": "a file of a unify is on one child and in the namespace, a directory on all; kinds and gfids agree",
+    "I18": "a child that is missing is an error, never ENOENT and never a short listing",
+    "I21": "conflicting locks are never both held, and none outlives its owner's connection",
+    "I22": "everything ends, within a bound of (virtual) time",
+    "I23": "what nobody uses any more is given back: fds, locks, tasks",
+    "I27": "clocks of bricks that are wrong change nothing",
+    "I28": "what was fsynced survives a loss of power, and marks never claim more than the disk has",
+    "fence": "nothing is sent to a laggard before it has answered what it was asked",
+}
