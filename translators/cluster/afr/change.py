@@ -91,9 +91,7 @@ class Change(Generic[R]):
         return Phase("op", lambda: answers, lambda outcomes: self._heard(outcomes, then))
 
     def conclude(self) -> None:
-        """See `over`. It is an error that a copy missed it and is not on record for that."""
-        if self.error is None and not self.blame <= self.transaction.on_record:
-            self.error = self.transaction.error
+        """See `over`."""
         self.over = True
 
     def _heard(self, outcomes: Outcomes, then: Then) -> Phase | None:

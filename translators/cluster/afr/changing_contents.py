@@ -55,7 +55,7 @@ class ContentChange(Change[R]):
             self.stream.size = None if self.end is None else self.end + self.reply.count  # type: ignore[attr-defined]
             if self.call is not self.asked and not self._appended():
                 self.transaction.unstable = True
-        Change.conclude(self)
+        self.over = True
 
     def _appended(self) -> bool:
         """Did the bytes go behind the old end of the file? A copy that loses them is shorter, and so known to be

@@ -103,13 +103,16 @@ class Streams:
             await stream.over
 
     def _judged(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool) -> Phase | None:
-        """What is left to do of it. Then it is over, and whoever missed it is on record."""
+        """What is left to do of it. Then it is over, and whoever missed it is on record; or that is its error."""
+        transaction = stream.transaction
 
         def concluded() -> None:
             change.conclude()
+            if change.error is None and not change.blame <= transaction.on_record:
+                change.error = transaction.error
             self.leave(stream, claim, closes)
 
-        return change.judged(lambda: stream.transaction.put_on_record(change.blame, concluded))
+        return change.judged(lambda: transaction.put_on_record(change.blame, concluded))
 
     def leave(self, stream: Stream, claim: Claim, closes: bool = False) -> None:
         """Its turn is over, and the caller is no user any more."""
