@@ -13,6 +13,7 @@ import pytest
 from tests.translators.cluster.bench import Bench, Switch
 from volgraph.graph import Call, Fd, Graph, Loc, NewAttributes, Translator, XattropKind, fail
 from volgraph.translators.cluster.afr import Afr
+from volgraph.translators.cluster.afr.changelog import Kind, packed
 from volgraph.translators.storage.memory import Memory
 
 pytestmark = pytest.mark.anyio
@@ -149,6 +150,26 @@ async def test_strict_reads_of_a_pair_that_may_have_lost_something_do_not_keep_i
         assert bench.images_equal()
         assert not any(bench.marks())
         assert await bench.read("f") == b"text"
+
+
+@pytest.mark.parametrize("grown", [0, 1])
+async def test_what_was_settled_below_is_looked_at_anew_before_it_is_copied(grown: int) -> None:
+    """Of a write of unknown outcome one copy alone has grown; the other one may be what the pair shows of it."""
+    async with binary_tree() as bench:
+        await bench.write("f", b"old")
+        gfid = (await bench.find("f")).gfid
+        left = bench.bricks[:2]
+        await left[grown].writev(Call(), Fd(gfid), b" and new", 3)
+        for brick, key in [
+            *((brick, "trusted.afr.dirty") for brick in left),
+            *((b, "trusted.afr.top.dirty") for b in bench.bricks),
+        ]:
+            await brick.xattrop(Call(), Loc(gfid), XattropKind.ADD_ARRAY, {key: packed(Kind.DATA, 1)})
+        report = await bench.graph.find(Afr)[2].heal()
+        assert report.clean, report
+
+        assert bench.images_equal()
+        assert await bench.read("f") == b"old and new"
 
 
 # --- split-brain in a pair, of which another pair has a whole copy ----------------------------------------------------
