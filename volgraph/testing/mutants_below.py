@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 from unittest import mock
 
 import anyio
 
-from ..graph import ROOT_GFID, ROOT_LOC, Call, Done, Entries, Fd, Graph, Loc
+from ..graph import ROOT_GFID, ROOT_LOC, Call, Done, Entries, Fd, Flock, Graph, Loc, LockCommand, LockType
 from ..translators.protocol.calls import Calls
 from ..translators.protocol.client import Client
 from ..translators.protocol.server import Server
+from ..translators.storage.leaf import Leaf
 from ..translators.storage.memory import Memory
 from ..translators.storage.name_rules import RESERVED_IN_ROOT
 from ..translators.storage.posix import Posix
@@ -95,7 +97,37 @@ async def a_server_that_says_nothing_any_more() -> None:
         must(ended[0] - silent <= PING_SECONDS + 1, "I22", f"it was noticed after {ended[0] - silent:.0f} s only")
 
 
+def forgets_locks_and_says_nothing() -> AbstractContextManager[object]:
+    def forget(self: Leaf) -> None:
+        self.locks = self._new_locks()
+
+    return mock.patch.object(Leaf, "_forget_locks", forget)
+
+
+async def a_brick_that_goes_down_and_comes_back() -> None:
+    brick, flock = Memory("brick"), Flock(LockType.WRITE)
+    async with Graph(brick, simulated(0)) as graph:
+        fd = Fd(graph.seams.new_gfid(), os.O_RDWR)
+        made = Call(lk_owner=b"one", xdata={"gfid-req": fd.gfid})
+        await brick.create(made, Loc(parent=ROOT_GFID, name=b"f"), os.O_RDWR | os.O_CREAT, 0o644, 0, fd)
+        await brick.lk(made, fd, LockCommand.SET, flock)
+        brick.crash()
+        brick.restart()
+        await brick.lk(Call(lk_owner=b"another"), Fd(fd.gfid), LockCommand.SET, flock)
+        try:
+            await brick.writev(made, fd, b"x", 0)
+        except OSError:
+            return
+        must(False, "I21", "who has lost its lock writes on")
+
+
 BELOW = (
+    Mutant(
+        "L14",
+        "a brick that was down forgets locks, and the fds do not tell",
+        forgets_locks_and_says_nothing,
+        by_scenario(a_brick_that_goes_down_and_comes_back),
+    ),
     Mutant(
         "F57",
         "names that are hidden count for the size of a listing",

@@ -15,6 +15,7 @@ from ..translators.cluster.afr.healing import Healing
 from ..translators.cluster.afr.known_children import KnownChildren
 from ..translators.cluster.afr.streams import Streams
 from ..translators.cluster.afr.transaction import Transaction
+from ..translators.cluster.afr.verdict import Quorum
 from ..translators.storage.memory import Memory, MemoryStore
 from .hunts import Mutant, by_scenario, by_sweep_of_heal, mirror, must
 from .operations import WRITEV
@@ -50,6 +51,39 @@ async def a_disk_that_loses_power() -> None:
         must(
             one.alike or any(one.marks(fd.gfid)), "I28", "a copy lost what it was thought to have, and no mark says so"
         )
+
+
+@contextmanager
+def blames_whom_it_cannot_reach() -> Iterator[None]:
+    fsync = Transaction._fsync
+
+    def accusing(self: Transaction, then: Any) -> Any:
+        phase = fsync(self, then)
+        take = phase.take
+
+        def any_is_enough(outcomes: Any) -> Any:
+            with mock.patch.object(Quorum, "met", lambda self, present: bool(present)):
+                return take(outcomes)
+
+        phase.take = any_is_enough
+        return phase
+
+    with mock.patch.object(Transaction, "_fsync", accusing):
+        yield
+
+
+async def a_writer_that_loses_the_first_copy() -> None:
+    """Another client goes on with that copy alone, as it may."""
+    async with stage(2, clients=2, quorum_type="auto") as (one, two):
+        fd = await one.make(b"f", b"old")
+        await one.write(fd, b"new")
+        one.connections[0].go_down()
+        await one.afr.rest()
+        two.connections[1].go_down()
+        await two.write_and_flush(await two.open(b"f"), b"newer")
+        two.connections[1].come_up()
+        must((await two.afr.heal()).clean, "I05", "each copy blames the other, though one has everything")
+        must(two.alike and two.on_disk(1, b"f") == b"newer", "I07", "it is not healed")
 
 
 def close_leaves_the_marks() -> AbstractContextManager[object]:
@@ -188,6 +222,12 @@ KEEPING = (
     ),
     Mutant(
         "F59", "close returns before the delayed post-op", close_leaves_the_marks, by_scenario(a_file_that_is_closed)
+    ),
+    Mutant(
+        "L13",
+        "less than a quorum blames a copy that it could not reach for its fsync",
+        blames_whom_it_cannot_reach,
+        by_scenario(a_writer_that_loses_the_first_copy),
     ),
     Mutant(
         "F61",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 from unittest import mock
 
 import anyio
 
-from ..graph import Answers, Call
+from ..graph import Answers, Call, Fd, Flock, LockCommand, LockType
+from ..translators.cluster.afr.application_locks import ApplicationLocks
 from ..translators.cluster.afr.laggards import Laggards
 from ..translators.cluster.afr.locks import Lock
 from ..translators.cluster.afr.transaction import Transaction
-from .hunts import Mutant, by_scenario, by_sweep, impatient, must
+from .hunts import Mutant, by_scenario, by_sweep, impatient, must, refused
 from .operations import WRITE_AND_LEAVE, WRITEV
 from .stage import stage
 from .sweep import LATE_TOO
@@ -67,7 +68,43 @@ async def a_heal_beside_a_write_that_comes_late() -> None:
         must(two.locks == 0, "I21", f"{two.locks} locks are left")
 
 
+@contextmanager
+def takes_a_silent_child_for_a_holder() -> Iterator[None]:
+    failed_on = ApplicationLocks.failed_on
+
+    def trusting(self: ApplicationLocks, fd: Fd, children: frozenset[int]) -> None:
+        with suppress(OSError):
+            failed_on(self, fd, children)
+
+    with mock.patch.object(ApplicationLocks, "failed_on", trusting):
+        yield
+
+
+async def a_silent_child_that_was_started_anew() -> None:
+    """It has forgotten a lock, and given it to another client, and the holder's connection to it is not cut yet."""
+    async with stage(3, clients=2, laggard_timeout=1.0) as (one, two):
+        mine, theirs = await one.make(b"f", b"text"), await two.open(b"f")
+        flock = Flock(LockType.WRITE)
+        one.connections[2].go_down()
+        await one.afr.lk(one.call, mine, LockCommand.SET, flock)
+        one.connections[1].lose_locks()
+        two.connections[0].go_down()
+        await two.afr.lk(two.call, theirs, LockCommand.SET, flock)
+        one.connections[2].come_up()
+        await anyio.sleep(0.1)
+        for fop in ("writev", "finodelk", "fxattrop", "lk"):
+            one.connections[1].before[fop] = 10 * LATE_SECONDS
+        must(await refused(one.write(mine, b"mine")), "I21", "who has lost its lock writes on")
+        await two.write(theirs, b"text")
+
+
 LAGGARDS = (
+    Mutant(
+        "L15",
+        "a child that is silent counts as one that holds a lock",
+        takes_a_silent_child_for_a_holder,
+        by_scenario(a_silent_child_that_was_started_anew),
+    ),
     Mutant(
         "L1",
         "the fence of a laggard is lifted at once",

@@ -13,19 +13,20 @@ import pytest
 from tests.translators.cluster.bench import Bench, Switch
 from volgraph.graph import Call, Fd, Graph, Loc, NewAttributes, Translator, XattropKind, fail
 from volgraph.translators.cluster.afr import Afr
+from volgraph.translators.cluster.afr.changelog import Kind, packed
 from volgraph.translators.storage.memory import Memory
 
 pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def binary_tree() -> AsyncIterator[Bench]:
+async def binary_tree(**options: Any) -> AsyncIterator[Bench]:
     """top over (left over b0, b1) and (right over b2, b3)."""
+    options |= {"self_heal_daemon": False, "known_children": False}
     bricks = [Memory(f"m{number}") for number in range(4)]
     switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
-    left = Afr("left", switches[:2], self_heal_daemon=False, known_children=False)
-    right = Afr("right", switches[2:], self_heal_daemon=False, known_children=False)
-    top = Afr("top", [left, right], self_heal_daemon=False, known_children=False)
+    left, right = Afr("left", switches[:2], **options), Afr("right", switches[2:], **options)
+    top = Afr("top", [left, right], **options)
     async with Graph(top) as graph:
         yield Bench(graph, top, switches, bricks)
 
@@ -149,6 +150,25 @@ async def test_strict_reads_of_a_pair_that_may_have_lost_something_do_not_keep_i
         assert bench.images_equal()
         assert not any(bench.marks())
         assert await bench.read("f") == b"text"
+
+
+async def test_what_was_settled_below_is_looked_at_anew_before_it_is_copied() -> None:
+    """Of a write of unknown outcome one copy alone has grown; the other one is what the pair shows of it."""
+    async with binary_tree(read_hash_mode=0) as bench:
+        await bench.write("f", b"old")
+        gfid = (await bench.find("f")).gfid
+        left = bench.bricks[:2]
+        await left[1].writev(Call(), Fd(gfid), b" and new", 3)
+        for brick, key in [
+            *((brick, "trusted.afr.dirty") for brick in left),
+            *((b, "trusted.afr.top.dirty") for b in bench.bricks),
+        ]:
+            await brick.xattrop(Call(), Loc(gfid), XattropKind.ADD_ARRAY, {key: packed(Kind.DATA, 1)})
+        report = await bench.graph.find(Afr)[2].heal()
+        assert report.clean, report
+
+        assert bench.images_equal()
+        assert await bench.read("f") == b"old and new"
 
 
 # --- split-brain in a pair, of which another pair has a whole copy ----------------------------------------------------

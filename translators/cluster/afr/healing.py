@@ -274,9 +274,9 @@ async def heal_object(healing: Healing, found: Callable[[Gfid], None]) -> Result
         if not healing.marked(kind):
             continue
         async with healing.holding(kind):
+            await healing.require_one_mind_below(kind)  # first: it changes what is here
             await healing.inspect()
             healing.require_all()
-            await healing.require_one_mind_below(kind)
             if kind is Kind.DATA:
                 await heal_data(healing)
             elif kind is Kind.METADATA:
