@@ -62,7 +62,7 @@ class {cls}(Translator):
 
     largest: int = option(size(), default=0, help="where a file must end; 0: anywhere")
 
-    # What is not overridden goes to the child, at no cost: see volgraph.Translator.
+    # What is not overridden goes to the child, at no cost: volgraph.graph.fops has every fop.
     async def writev(
         self, call: Call, fd: Fd, data: Buffer, offset: int, flags: int = 0
     ) -> Written:
