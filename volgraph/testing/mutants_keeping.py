@@ -59,6 +59,7 @@ def blames_whom_it_cannot_reach() -> Iterator[None]:
 
     def accusing(self: Transaction, then: Any) -> Any:
         phase = fsync(self, then)
+        assert phase is not None
         take = phase.take
 
         def any_is_enough(outcomes: Any) -> Any:
