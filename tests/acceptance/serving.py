@@ -10,6 +10,8 @@ from types import TracebackType
 
 import attrs
 
+from volgraph.translators import Client
+
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
@@ -103,3 +105,15 @@ class Served:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def client(name: str, server: Served, volume: str = "brick", timeout: float = 42.0) -> Client:
+    """A volume that a server exports, `timeout` seconds of whose silence count as its death."""
+    return Client(
+        name,
+        remote_host="127.0.0.1",
+        remote_port=server.port,
+        remote_subvolume=volume,
+        ping_timeout=timeout,
+        reconnect_interval=0.05,
+    )
