@@ -58,8 +58,7 @@ def blames_whom_it_cannot_reach() -> Iterator[None]:
     fsync = Transaction._fsync
 
     def accusing(self: Transaction, then: Any) -> Any:
-        phase = fsync(self, then)
-        assert phase is not None
+        phase: Any = fsync(self, then)
         take = phase.take
 
         def any_is_enough(outcomes: Any) -> Any:
