@@ -44,7 +44,7 @@ def keeps_nothing_of_what_it_heals() -> AbstractContextManager[object]:
     async def nothing(self: Healing, children: object) -> None:
         return None
 
-    return mock.patch.object(Healing, "_keep", nothing)
+    return mock.patch.object(Healing, "_sync", nothing)
 
 
 async def blame_that_a_loss_of_power_brings_back() -> None:

@@ -60,7 +60,7 @@ class ApplicationLocks:
         self._asking: dict[Owner, list[Waiter]] = {}
         self._retaking: dict[Owner, Coming[None]] = {}
         """Locks of an owner are asked for by it, or taken once more for it, but not both at once on one child."""
-        self._keeping = False
+        self._catching_up = False
         self._news: Coming[None] = Coming()
         self._closed = False
 
@@ -240,16 +240,16 @@ class ApplicationLocks:
     def wake(self) -> None:
         """A child has come, or something is locked that it has not."""
         self._news.resolve(None)
-        if self._behind() and not self._keeping and not self._closed:
-            self._keeping = True
-            self._afr.tasks.start_daemon(self._keep())
+        if self._behind() and not self._catching_up and not self._closed:
+            self._catching_up = True
+            self._afr.tasks.start_daemon(self._catch_up())
 
     def _behind(self) -> list[Fd]:
         """The fds whose locks are not held on all children that are up."""
         behind = {fd: slot for fd, slot in self._users.items() if slot.missing & self._afr.up}
         return [fd for fd in behind if self.held.through(fd)]
 
-    async def _keep(self) -> None:
+    async def _catch_up(self) -> None:
         """Take locks once more until all children that are up hold them."""
         pause = RETRY_SECONDS
         try:
@@ -262,7 +262,7 @@ class ApplicationLocks:
                     heard = await self._afr.seams.clock.within(pause, self._news)
                     pause = RETRY_SECONDS if heard else min(2 * pause, RETRY_SECONDS_MAX)
         finally:
-            self._keeping = False
+            self._catching_up = False
 
     def _start_following(self, fd: Fd) -> Awaitable[None]:
         return self._afr.tasks.start(follow(self._afr, fd, self._users[fd], again=True))

@@ -173,7 +173,7 @@ class Healing:
         healed = {other for other in good for record in records.values() if record.pending[other][kind]}
         healed |= filled & set(good)
         if kind is not Kind.DATA:  # bytes are there already
-            await self._keep(healed)
+            await self._sync(healed)
         for witness, record in records.items():
             said = {self.afr.keys.pending[other]: about(record.pending[other], kind) for other in good}
             said[self.afr.keys.dirty] = about(record.dirty, kind)
@@ -182,12 +182,12 @@ class Healing:
             values |= self.afr.keys.owed(bad, [kind])
             if values:
                 await self.add(witness, self.loc, values)
-        await self._keep(
+        await self._sync(
             {witness for witness in good if any(records[witness].pending[other][kind] for other in healed)}
         )
         self.afr.doubted(self.gfid)
 
-    async def _keep(self, children: Collection[int]) -> None:
+    async def _sync(self, children: Collection[int]) -> None:
         """Have on their disks what these copies hold, and say."""
         if not self.afr.ensure_durability or not children:
             return

@@ -35,6 +35,7 @@ class Stream:
     """Settled when changes may join, or never will."""
     over: Coming[None] = attrs.field(init=False, factory=Coming)
     users: int = attrs.field(init=False, default=0)
+    """How many changes have joined, and not left."""
     used: bool = attrs.field(init=False, default=False)
     """Since the sweep last looked."""
     renewals: int = attrs.field(init=False, default=0)
@@ -61,7 +62,7 @@ class Stream:
         self._waiting.append(place)
         try:
             await place[1]
-        except BaseException:  # cancelled: its place, or its turn, is the next one's
+        except BaseException:  # cancelled, or broken off: its place, or its turn, is the next one's
             if place in self._waiting:
                 self._waiting.remove(place)
                 self._let_in()
