@@ -142,5 +142,5 @@ class Change(Generic[R]):
             return then()
 
         return transaction.phase(
-            "post-op", transaction.live, lambda to, child: transaction.xattrop(to, child, target, values), take
+            "post-op", transaction.live, lambda to, nodes: transaction.xattrop(to, nodes, target, values), take
         )

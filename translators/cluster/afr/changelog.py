@@ -88,10 +88,23 @@ class Keys:
     dirty: str
     identity: str = ""
     moved: tuple[str, ...] = attrs.field(init=False)
+    _begun: Sequence[dict[str, bytes]] = attrs.field(init=False)
+    """By kind of change, what a pre-op says."""
+    _ended: Sequence[dict[str, bytes]] = attrs.field(init=False)
+    """The same for a post-op, where nobody missed anything."""
 
     @moved.default
     def _of_moves(self) -> tuple[str, ...]:
         return tuple(f"{name}{MOVED_SUFFIX}" for name in self.pending)
+
+    @_begun.default
+    def _said_before(self) -> Sequence[dict[str, bytes]]:
+        zeros = dict.fromkeys(self.pending, ZEROS)
+        return [{self.dirty: packed(kind, 1), **zeros} for kind in Kind]
+
+    @_ended.default
+    def _said_after(self) -> Sequence[dict[str, bytes]]:
+        return [{self.dirty: packed(kind, -1)} for kind in Kind]
 
     def owned(self, name: str) -> bool:
         return name == self.dirty or name in self.pending or name == self.identity or name in self.moved
@@ -108,11 +121,11 @@ class Keys:
 
     def pre_op(self, kind: Kind) -> dict[str, bytes]:
         """Something is about to change. The zeros read what is already known about each copy."""
-        return {self.dirty: packed(kind, 1), **dict.fromkeys(self.pending, ZEROS)}
+        return self._begun[kind]
 
     def post_op(self, kind: Kind, failed: Collection[int]) -> dict[str, bytes]:
         """The change is over, and `failed` missed it: told in one xattrop, so that no crash comes between."""
-        return {self.dirty: packed(kind, -1), **self.owed(failed, (kind,))}
+        return {**self._ended[kind], **self.owed(failed, (kind,))} if failed else self._ended[kind]
 
     def owed(self, failed: Collection[int], kinds: Sequence[Kind]) -> dict[str, bytes]:
         """What adds to the blame of the copies `failed` that they missed one change of each kind."""

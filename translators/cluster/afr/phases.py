@@ -65,17 +65,23 @@ class Steps:
     async def run(self, first: Phase | None) -> None:
         """Go through the phases. What a child raises that is no OSError surfaces at the end, after the last phase."""
         self.phase = first
-        await self._run()
+        if not self._through_at_once():
+            await self._run()
 
     def start(self, first: Phase | None) -> None:
         """Go through the phases with nobody waiting; in a task only if a child does not answer at once."""
         self.phase = first
+        if not self._through_at_once():
+            self._leave_to_others()
+
+    def _through_at_once(self) -> bool:
+        """Go through the phases as long as children answer at once."""
         while self.phase is not None:
             self._answers = self.phase.send()
             if not self._answers.ready:
-                self._leave_to_others()
-                return
+                return False
             self._take(self._answers.outcomes)
+        return True
 
     async def _run(self) -> None:
         try:
