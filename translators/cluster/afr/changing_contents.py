@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .replica_set import ReplicaSet
 
 APPEND_KEY = "glusterfs.write-is-append"
+ASKS_WHETHER_IT_APPENDS = {APPEND_KEY: 1}
 
 
 @attrs.define(eq=False)
@@ -84,32 +85,27 @@ class ContentChanges:
         """The change itself, and what is left to do of it. It is a user of the stream until its last phase is done,
         though its caller be cancelled long before. `end` is where the file ended, if the change begins there."""
         transaction = stream.transaction
-        asks = not (stable or transaction.unstable)
-        asking = call.with_xdata({**(call.xdata or {}), APPEND_KEY: 1}) if asks else call
-        change: Change[Any] = Change(transaction, asking, wind)
+        asks = None if stable or transaction.unstable else ASKS_WHETHER_IT_APPENDS
+        change: Change[Any] = Change(transaction, call, wind, asks=asks)
         stream.size = None
         self._streams.require_quorum(stream, span, closes)
         if change.at_once():
-            self._finished(stream, span, call, change, end, closes)
+            self._finished(stream, span, change, end, closes)
             return change, None
-        return change, self._judged(stream, span, call, change, end, closes)
+        return change, self._judged(stream, span, change, end, closes)
 
-    def _judged(
-        self, stream: Stream, span: Span, call: Call, change: Change[Any], end: int | None, closes: bool
-    ) -> Phase | None:
+    def _judged(self, stream: Stream, span: Span, change: Change[Any], end: int | None, closes: bool) -> Phase | None:
         def finished() -> None:
-            self._finished(stream, span, call, change, end, closes)
+            self._finished(stream, span, change, end, closes)
 
         return change.judged(lambda: stream.transaction.tell(change.blame, finished))
 
-    def _finished(
-        self, stream: Stream, span: Span, call: Call, change: Change[Any], end: int | None, closes: bool
-    ) -> None:
+    def _finished(self, stream: Stream, span: Span, change: Change[Any], end: int | None, closes: bool) -> None:
         """The change is over, and whoever missed it is on record."""
         transaction = stream.transaction
         if change.error is None:
             stream.size = None if end is None else end + change.reply.count
-            if change.call is not call and not _appended(change, call):
+            if change.asks and not _appended(change):
                 transaction.unstable = True
             if change.blame - transaction.on_record:
                 change.error = transaction.error
@@ -143,12 +139,12 @@ class ContentChanges:
         raise last
 
 
-def _appended(change: Change[Any], call: Call) -> bool:
+def _appended(change: Change[Any]) -> bool:
     """Did the bytes go behind the old end of the file? A copy that loses them is shorter, and so known to be worse."""
     reply = change.reply
     if not isinstance(reply, Written) or not reply.xdata or APPEND_KEY not in reply.xdata:
         return False
     answer = reply.xdata[APPEND_KEY]
-    if call.asked(APPEND_KEY) is None:
+    if change.call.asked(APPEND_KEY) is None:
         reply.xdata = {key: value for key, value in reply.xdata.items() if key != APPEND_KEY}
     return bool(answer)

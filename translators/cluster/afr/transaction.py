@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ....graph import Answers, Call, Fd, Gfid, Loc, Outcome, Translator, XattropKind, fail, in_doubt
+from ....graph import Answers, Call, Fd, Gfid, Loc, Outcome, Translator, XattropKind, Xdata, fail, in_doubt
 from .changelog import Kind, Record, packed
 from .locks import Lock
 from .phases import Outcomes, Phase, Steps
@@ -91,8 +91,11 @@ class Transaction:
     def gfids(self) -> list[Gfid]:
         return [target.gfid for target in self.marked]
 
-    def owned(self, call: Call) -> Call:
-        """The same call, made by this transaction as a lock owner. Most changes of a file are asked by one caller."""
+    def owned(self, call: Call, asks: Xdata | None = None) -> Call:
+        """The same call, made by this transaction as a lock owner, and asking more. Most changes of a file are asked by
+        one caller."""
+        if asks:
+            return call.owned_by(self.call.lk_owner, {**call.xdata, **asks} if call.xdata else asks)
         if call is not self._asked:
             self._asked, self._owned = call, call.owned_by(self.call.lk_owner, call.xdata)
         return self._owned
