@@ -202,8 +202,9 @@ def readable(copies: Mapping[int, Copy], kinds: Sequence[Kind] = ()) -> frozense
     good (split-brain)."""
     clean = set(copies)
     for copy in copies.values():
-        asked = tuple(kinds) or contents_of(copy.iatt)
-        clean -= {child for child in clean if copy.record.blames(child, asked)}
+        if copy.record.accuses:
+            asked = tuple(kinds) or contents_of(copy.iatt)
+            clean -= {child for child in clean if copy.record.blames(child, asked)}
     return frozenset(clean)
 
 
