@@ -168,9 +168,9 @@ class Answers(Generic[R]):
         """Complete, and no child has raised anything but an OSError: nothing is left to wait for, or to raise."""
         return not self._on_the_way and self._bug is None
 
-    def wind(self, child: Translator, fop: Fop[P, R], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call the fop on one child; nothing is awaited."""
-        self._wind((child,), fop.__name__, args, kwargs)
+    def wind(self, children: Sequence[Translator], fop: Fop[P, R], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call the fop on each of these, too; nothing is awaited."""
+        self._wind(children, fop.__name__, args, kwargs)
 
     def _wind(self, children: Sequence[Translator], name: str, args: Any, kwargs: Any) -> None:
         outcomes = self.outcomes

@@ -129,7 +129,7 @@ class Graph:
                 self._started.append(node)  # before its start: stop undoes a half start too
                 await node.start()
         except BaseException as error:
-            await self.__aexit__(type(error), error, error.__traceback__)
+            await self._end(type(error), error, error.__traceback__)
             raise
         self.top.notify(ParentUp(self.top))
         return self
@@ -144,6 +144,11 @@ class Graph:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.top.notify(ParentDown(self.top))
+        await self._end(kind, error, trace)
+
+    async def _end(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             await self.tasks.finish()
         finally:

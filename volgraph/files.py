@@ -273,10 +273,16 @@ class File:
         if self.closed:
             return
         self.closed = True
-        if self._must_flush:
-            await self._start(self._ended())
-        else:
+        try:
+            if self._must_flush:
+                await self._wind(self._top.flush, self._fd)
+        except Exception:
             self._top.release(self._fd)
+            raise
+        except BaseException:  # a cancellation of any kind: it is flushed without us
+            self._start(self._ended())
+            raise
+        self._top.release(self._fd)
 
     async def _ended(self) -> None:
         try:

@@ -42,6 +42,31 @@ async def test_a_failed_start_stops_what_was_started() -> None:
     assert log == ["start a", "start b", "stop b", "stop a"]
 
 
+@attrs.define(eq=False)
+class Told(Translator):
+    """Notes the events that sink through it."""
+
+    told: list[str] = attrs.field(factory=list)
+
+    def notify(self, event: Event) -> None:
+        if not event.rises:
+            self.told.append(type(event).__name__)
+        super().notify(event)
+
+
+async def test_events_of_a_graph_come_in_pairs() -> None:
+    """A node that was never told that it is up may not have made what it would end."""
+    begun = Told("top", (Leaf("a"),))
+    async with Graph(begun):
+        assert begun.told == ["ParentUp"]
+    assert begun.told == ["ParentUp", "ParentDown"]
+    failed = Told("top", (Leaf("a", says="fail"),))
+    with pytest.raises(OSError):
+        async with Graph(failed):
+            pass
+    assert failed.told == []
+
+
 async def test_a_shared_child_is_one_node_with_two_parents() -> None:
     log: list[str] = []
     shared = Leaf("a", log=log)

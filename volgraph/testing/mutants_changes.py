@@ -239,7 +239,7 @@ def counts_on_pre_ops_that_failed() -> Iterator[None]:
         return self.phase(
             "pre-op",
             self.live,
-            lambda to, child: self.xattrop(to, child, target, values),
+            lambda to, nodes: self.xattrop(to, nodes, target, values),
             lambda outcomes: self._pre_op(number + 1, then),
         )
 

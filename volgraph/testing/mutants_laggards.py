@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 from unittest import mock
@@ -47,8 +47,10 @@ def does_not_blame_who_is_fenced() -> Iterator[None]:
 
 
 def gives_the_locks_of_a_laggard_back_at_once() -> AbstractContextManager[object]:
-    def give(self: Laggards, answers: Answers[Any], child: int, lock: Lock, call: Call, domain: str) -> None:
-        lock.give(answers, self._afr.children[child], call, domain)
+    def give(
+        self: Laggards, answers: Answers[Any], children: Collection[int], lock: Lock, call: Call, domain: str
+    ) -> None:
+        lock.give(answers, [self._afr.children[child] for child in children], call, domain)
 
     return mock.patch.object(Laggards, "give", give)
 

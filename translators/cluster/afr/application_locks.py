@@ -231,8 +231,7 @@ class ApplicationLocks:
 
     async def _unlock(self, lock: FdLock, children: Collection[int]) -> None:
         afr, unlocks = self._afr, Answers[Any]()
-        for child in children:
-            afr.laggards.give(unlocks, child, FcntlLock(lock.fd, lock.flock), lock.call, "")
+        afr.laggards.give(unlocks, children, FcntlLock(lock.fd, lock.flock), lock.call, "")
         await afr.laggards.outcomes(unlocks, frozenset(afr.up))
 
     # --- taking locks once more ----------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ async def hold(
         waiter.gave_up = True
         if waiter.waits_on is not None:
             withdrawing = call.with_xdata({**(call.xdata or {}), WITHDRAW_KEY: 1})
-            lock.give(Answers(), afr.children[waiter.waits_on], withdrawing, domain)
+            lock.give(Answers(), (afr.children[waiter.waits_on],), withdrawing, domain)
         waiter.left = work
         if work.settled:
             waiter.left = afr.tasks.start(given(afr, give(afr, waiter.holds, call, lock, domain)))
@@ -236,7 +236,7 @@ class Asking:
         afr, answers = self.afr, Answers[Any]()
         for child in sorted(set(children) - afr.laggards.fenced):
             self.waiter.since[child] = afr.departures[child]
-            self.lock.take(answers, afr.children[child], self.call, self.domain, wait)
+            self.lock.take(answers, (afr.children[child],), self.call, self.domain, wait)
         # Whoever waits for a lock is not late: it is waited for until the child is fenced for something else.
         outcomes = await afr.laggards.outcomes(answers, frozenset(afr.up), (), _nothing if wait else None)
         self.outcomes |= {afr.index[outcome.child]: outcome for outcome in outcomes}

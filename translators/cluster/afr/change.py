@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from ....graph import Answers, Call, Fd, Iatt, Loc, Made, Outcome, Renamed, Translator, in_doubt, wind
+from ....graph import Answers, Call, Fd, Iatt, Loc, Made, Outcome, Renamed, Translator, Xdata, in_doubt, wind
 from .changelog import Kind
 from .locks import Lock
 from .phases import Outcomes, Phase
@@ -36,7 +36,9 @@ class Change(Generic[R]):
     transaction: Transaction
     call: Call
     wind: Wind
-    makes_object: bool
+    makes_object: bool = False
+    asks: Xdata | None = None
+    """What the children are asked on top of what the call asks."""
 
     generation: int = attrs.field(init=False)
     """Of the afr, when the fop was wound."""
@@ -49,16 +51,19 @@ class Change(Generic[R]):
     _answers: Answers[R] = attrs.field(init=False)
     _outcomes: Sequence[Outcome[R]] | dict[int, Outcome[R]] = attrs.field(init=False, default=())
     """By child; a list where every child has answered."""
+    _reply: R | None = attrs.field(init=False, default=None)
 
     @property
     def reply(self) -> R:
         """The one reply for the caller; raises the error of the change as a whole."""
         if self.error is not None:
             raise self.error
-        about: Iatt | Loc | Fd = self.transaction.marked[0]
-        if self.transaction.kind is Kind.ENTRY and isinstance(self._any_reply, (Made, Renamed)):
-            about = self._any_reply.iatt
-        return self._outcomes[self.transaction.afr.choice.of(self.done_on, about.gfid)].reply
+        if self._reply is None:
+            any_reply, about = self._any_reply, self.transaction.marked[0].gfid
+            if isinstance(any_reply, (Made, Renamed)):
+                about = any_reply.iatt.gfid
+            self._reply = self._outcomes[self.transaction.afr.choice.of(self.done_on, about)].reply
+        return self._reply
 
     @property
     def _any_reply(self) -> R:
@@ -80,7 +85,7 @@ class Change(Generic[R]):
         self.generation = transaction.afr.generation
         live, every = transaction.live, transaction.afr.children
         nodes = every if len(live) == len(every) else [every[child] for child in sorted(live)]
-        answers = self._answers = self.wind(nodes, transaction.owned(self.call))
+        answers = self._answers = self.wind(nodes, transaction.owned(self.call, self.asks))
         return answers.ready and self._done_everywhere(answers.outcomes)
 
     def judged(self, then: Then) -> Phase | None:
@@ -155,7 +160,7 @@ class Change(Generic[R]):
             return then()
 
         return transaction.phase(
-            "post-op", transaction.live, lambda to, child: transaction.xattrop(to, child, target, values), take
+            "post-op", transaction.live, lambda to, nodes: transaction.xattrop(to, nodes, target, values), take
         )
 
 

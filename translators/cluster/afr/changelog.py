@@ -74,7 +74,7 @@ def taken_back(counters: Counters) -> bytes:
 
 def unpacked(value: object) -> Counters:
     """Counters as stored; what is absent, or is not a changelog at all, counts as zeros."""
-    if isinstance(value, (bytes, bytearray, memoryview)) and len(value) == COUNTERS.size:
+    if value is not None and isinstance(value, (bytes, bytearray, memoryview)) and len(value) == COUNTERS.size:
         data, metadata, entry = COUNTERS.unpack(value)
         return data, metadata, entry
     return NONE
@@ -88,18 +88,32 @@ class Keys:
     dirty: str
     identity: str = ""
     moved: tuple[str, ...] = attrs.field(init=False)
+    asked: dict[str, int] = attrs.field(init=False)
+    """What a lookup's xdata must hold to be told all counters (as GlusterFS asks: the size)."""
+    _begun: Sequence[dict[str, bytes]] = attrs.field(init=False)
+    """By kind of change, what a pre-op says."""
+    _ended: Sequence[dict[str, bytes]] = attrs.field(init=False)
+    """The same for a post-op, where nobody missed anything."""
 
     @moved.default
     def _of_moves(self) -> tuple[str, ...]:
         return tuple(f"{name}{MOVED_SUFFIX}" for name in self.pending)
 
+    @asked.default
+    def _of_counters(self) -> dict[str, int]:
+        return dict.fromkeys((*self.pending, self.dirty), COUNTERS.size)
+
+    @_begun.default
+    def _said_before(self) -> Sequence[dict[str, bytes]]:
+        zeros = dict.fromkeys(self.pending, ZEROS)
+        return [{self.dirty: packed(kind, 1), **zeros} for kind in Kind]
+
+    @_ended.default
+    def _said_after(self) -> Sequence[dict[str, bytes]]:
+        return [{self.dirty: packed(kind, -1)} for kind in Kind]
+
     def owned(self, name: str) -> bool:
         return name == self.dirty or name in self.pending or name == self.identity or name in self.moved
-
-    @property
-    def asked(self) -> dict[str, int]:
-        """What a lookup's xdata must hold to be told all counters (as GlusterFS asks: the size)."""
-        return dict.fromkeys((*self.pending, self.dirty), COUNTERS.size)
 
     @property
     def asked_moves(self) -> dict[str, int]:
@@ -108,11 +122,11 @@ class Keys:
 
     def pre_op(self, kind: Kind) -> dict[str, bytes]:
         """Something is about to change. The zeros read what is already known about each copy."""
-        return {self.dirty: packed(kind, 1), **dict.fromkeys(self.pending, ZEROS)}
+        return self._begun[kind]
 
     def post_op(self, kind: Kind, failed: Collection[int]) -> dict[str, bytes]:
         """The change is over, and `failed` missed it: told in one xattrop, so that no crash comes between."""
-        return {self.dirty: packed(kind, -1), **self.owed(failed, (kind,))}
+        return {**self._ended[kind], **self.owed(failed, (kind,))} if failed else self._ended[kind]
 
     def owed(self, failed: Collection[int], kinds: Sequence[Kind]) -> dict[str, bytes]:
         """What adds to the blame of the copies `failed` that they missed one change of each kind."""
@@ -149,8 +163,13 @@ class Record:
         return [*self.pending, self.dirty]
 
     @property
+    def accuses(self) -> bool:
+        """Does it blame anybody, for anything?"""
+        return any(map(any, self.pending))
+
+    @property
     def marked(self) -> bool:
-        return any(map(any, self.everything))
+        return self.accuses or any(self.dirty)
 
     def speaks_of(self, kind: Kind) -> bool:
         """Is there anything about this kind of change, of whomever?"""

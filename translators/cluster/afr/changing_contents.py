@@ -25,6 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T", Loc, Fd)
 
 APPEND_KEY = "glusterfs.write-is-append"
+ASKS_WHETHER_IT_APPENDS = {APPEND_KEY: 1}
 
 
 @attrs.define(eq=False)
@@ -44,16 +45,15 @@ WHOLE = Span(0, float("inf"))
 
 @attrs.define(eq=False)
 class ContentChange(Change[R]):
-    """`asked` is the call as it came, `end` where the file ended, if the change begins there."""
+    """`end` is where the file ended, if the change begins there."""
 
-    stream: Stream
-    asked: Call
-    end: int | None
+    stream: Stream = attrs.field(kw_only=True)
+    end: int | None = attrs.field(kw_only=True)
 
     def conclude(self) -> None:
         if self.error is None:
             self.stream.size = None if self.end is None else self.end + self.reply.count  # type: ignore[attr-defined]
-            if self.call is not self.asked and not self._appended():
+            if self.asks and not self._appended():
                 self.transaction.unstable = True
         self.over = True
 
@@ -64,7 +64,7 @@ class ContentChange(Change[R]):
         if not isinstance(reply, Written) or not reply.xdata or APPEND_KEY not in reply.xdata:
             return False
         answer = reply.xdata[APPEND_KEY]
-        if self.asked.asked(APPEND_KEY) is None:
+        if self.call.asked(APPEND_KEY) is None:
             reply.xdata = {key: value for key, value in reply.xdata.items() if key != APPEND_KEY}
         return bool(answer)
 
@@ -131,10 +131,9 @@ class ContentChanges:
         self, stream: Stream, call: Call, wind: Wind, stable: bool, end: int | None = None
     ) -> ContentChange[Any]:
         transaction = stream.transaction
-        asks = not (stable or transaction.unstable)
-        asking = call.with_xdata({**(call.xdata or {}), APPEND_KEY: 1}) if asks else call
+        asks = None if stable or transaction.unstable else ASKS_WHETHER_IT_APPENDS
         stream.size = None
-        return ContentChange(transaction, asking, wind, False, stream, call, end)
+        return ContentChange(transaction, call, wind, asks=asks, stream=stream, end=end)
 
     async def _end_of_file(self, stream: Stream, fd: Fd) -> int:
         """As one good copy tells it; the next one, where that fails."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import logging
 import math
-from collections.abc import Awaitable, Callable, Collection, KeysView, Mapping
+from collections.abc import Awaitable, Callable, Collection, KeysView, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
@@ -202,7 +202,7 @@ class Laggards:
     def _unlock(self, child: int, fence: Fence, unlock: Unlock) -> None:
         lock, call, domain = unlock
         answers: Answers[Any] = Answers()
-        lock.give(answers, self._afr.children[child], call, domain)
+        lock.give(answers, (self._afr.children[child],), call, domain)
 
         def answered() -> None:
             answers.missing()
@@ -227,13 +227,19 @@ class Laggards:
         if not self._down(child):
             self._afr.known.ask(child)
 
-    def give(self, answers: Answers[Any], child: int, lock: Lock, call: Call, domain: str) -> None:
-        """Wind an unlock; to a fenced child when its fence ends."""
-        fence = self.fences.get(child)
-        if fence is None:
-            lock.give(answers, self._afr.children[child], call, domain)
-        else:
-            fence.unlocks.append((lock, call, domain))
+    def give(self, answers: Answers[Any], children: Collection[int], lock: Lock, call: Call, domain: str) -> None:
+        """Wind an unlock; to fenced children when their fences end."""
+        for child in children if self.fences else ():
+            if child in self.fences:
+                self.fences[child].unlocks.append((lock, call, domain))
+        lock.give(answers, self.unfenced(children), call, domain)
+
+    def unfenced(self, children: Collection[int]) -> Sequence[Translator]:
+        """Those of the children to which anything may be sent, in their order."""
+        nodes = self._afr.children
+        if not self.fences and len(children) == len(nodes):
+            return nodes
+        return [nodes[child] for child in sorted(children) if child not in self.fences]
 
     def release(self, child: int, fd: Fd) -> None:
         """Release an fd that the child was asked to open; once more when its fence ends."""

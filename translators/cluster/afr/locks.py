@@ -45,11 +45,11 @@ class Lock(Protocol):
         """Several locks are taken in this order, by everybody."""
         ...
 
-    def take(self, to: Answers[Any], child: Translator, call: Call, domain: str, wait: bool) -> None:
-        """Wind the lock to one child."""
+    def take(self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str, wait: bool) -> None:
+        """Wind the lock to these."""
         ...
 
-    def give(self, to: Answers[Any], child: Translator, call: Call, domain: str) -> None:
+    def give(self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str) -> None:
         """Wind the unlock."""
         ...
 
@@ -78,20 +78,20 @@ class InodeLock:
     def order(self) -> tuple[bytes, bytes]:
         return (self.target.gfid, b"")
 
-    def take(self, to: Answers[Any], child: Translator, call: Call, domain: str, wait: bool) -> None:
-        self._wind(to, child, call, domain, LockCommand.WAIT if wait else LockCommand.SET, self.flock.type)
+    def take(self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str, wait: bool) -> None:
+        self._wind(to, children, call, domain, LockCommand.WAIT if wait else LockCommand.SET, self.flock.type)
 
-    def give(self, to: Answers[Any], child: Translator, call: Call, domain: str) -> None:
-        self._wind(to, child, call, domain, LockCommand.SET, LockType.UNLOCK)
+    def give(self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str) -> None:
+        self._wind(to, children, call, domain, LockCommand.SET, LockType.UNLOCK)
 
     def _wind(
-        self, to: Answers[Any], child: Translator, call: Call, domain: str, command: LockCommand, type: int
+        self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str, command: LockCommand, type: int
     ) -> None:
         flock = Flock(type, self.flock.start, self.flock.length, self.flock.pid, call.lk_owner, self.flock.whence)
         if isinstance(self.target, Fd):
-            to.wind(child, Translator.finodelk, call, domain, self.target, command, flock)
+            to.wind(children, Translator.finodelk, call, domain, self.target, command, flock)
         else:
-            to.wind(child, Translator.inodelk, call, domain, self.target, command, flock)
+            to.wind(children, Translator.inodelk, call, domain, self.target, command, flock)
 
 
 @attrs.define
@@ -115,17 +115,19 @@ class EntryLock:
     def order(self) -> tuple[bytes, bytes]:
         return (self.target.gfid, self.name or b"")
 
-    def take(self, to: Answers[Any], child: Translator, call: Call, domain: str, wait: bool) -> None:
-        self._wind(to, child, call, domain, EntryLockCommand.LOCK if wait else EntryLockCommand.TRY)
+    def take(self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str, wait: bool) -> None:
+        self._wind(to, children, call, domain, EntryLockCommand.LOCK if wait else EntryLockCommand.TRY)
 
-    def give(self, to: Answers[Any], child: Translator, call: Call, domain: str) -> None:
-        self._wind(to, child, call, domain, EntryLockCommand.UNLOCK)
+    def give(self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str) -> None:
+        self._wind(to, children, call, domain, EntryLockCommand.UNLOCK)
 
-    def _wind(self, to: Answers[Any], child: Translator, call: Call, domain: str, command: EntryLockCommand) -> None:
+    def _wind(
+        self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str, command: EntryLockCommand
+    ) -> None:
         if isinstance(self.target, Fd):
-            to.wind(child, Translator.fentrylk, call, domain, self.target, self.name, command, self.type)
+            to.wind(children, Translator.fentrylk, call, domain, self.target, self.name, command, self.type)
         else:
-            to.wind(child, Translator.entrylk, call, domain, self.target, self.name, command, self.type)
+            to.wind(children, Translator.entrylk, call, domain, self.target, self.name, command, self.type)
 
 
 @attrs.define
@@ -145,13 +147,13 @@ class FcntlLock:
     def order(self) -> tuple[bytes, bytes]:
         return (self.target.gfid, b"")
 
-    def take(self, to: Answers[Any], child: Translator, call: Call, domain: str, wait: bool) -> None:
-        to.wind(child, Translator.lk, call, self.target, LockCommand.WAIT if wait else LockCommand.SET, self.flock)
+    def take(self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str, wait: bool) -> None:
+        to.wind(children, Translator.lk, call, self.target, LockCommand.WAIT if wait else LockCommand.SET, self.flock)
 
-    def give(self, to: Answers[Any], child: Translator, call: Call, domain: str) -> None:
+    def give(self, to: Answers[Any], children: Sequence[Translator], call: Call, domain: str) -> None:
         pieces = self.kept() if call.asked(WITHDRAW_KEY) is None else ()
         for flock in pieces or [attrs.evolve(self.flock, type=LockType.UNLOCK)]:
-            to.wind(child, Translator.lk, call, self.target, LockCommand.SET, flock)
+            to.wind(children, Translator.lk, call, self.target, LockCommand.SET, flock)
 
 
 @asynccontextmanager
@@ -170,8 +172,8 @@ async def held(
             if child in afr.laggards.fenced:
                 raise fail(errno.ENOTCONN, f"{afr.children[child].name} is fenced")
             answers = Answers()
-            lock.take(answers, afr.children[child], call, domain, wait)
-            withdraw = partial(lock.give, Answers(), afr.children[child], call, domain) if wait else None
+            lock.take(answers, (afr.children[child],), call, domain, wait)
+            withdraw = partial(lock.give, Answers(), (afr.children[child],), call, domain) if wait else None
             # Who waits for a lock may be right in it; but not for ever while others wait for those that it holds.
             before = afr.up - {child} if asked or not wait else ()
             asked.append(child)
@@ -200,8 +202,7 @@ async def _give_once_granted(
 def give(afr: ReplicaSet, children: Sequence[int], call: Call, lock: Lock, domain: str) -> Answers[Any]:
     """The unlocks, on their way."""
     answers: Answers[Any] = Answers()
-    for child in children:
-        afr.laggards.give(answers, child, lock, call, domain)
+    afr.laggards.give(answers, children, lock, call, domain)
     return answers
 
 

@@ -65,6 +65,25 @@ class Steps:
     async def run(self, first: Phase | None) -> None:
         """Go through the phases. What a child raises that is no OSError surfaces at the end, after the last phase."""
         self.phase = first
+        if not self._through_at_once():
+            await self._run()
+
+    def start(self, first: Phase | None) -> None:
+        """Go through the phases with nobody waiting; in a task only if a child does not answer at once."""
+        self.phase = first
+        if not self._through_at_once():
+            self._start_finisher()
+
+    def _through_at_once(self) -> bool:
+        """Go through the phases as long as children answer at once."""
+        while self.phase is not None:
+            self._answers = self.phase.send()
+            if not self._answers.ready:
+                return False
+            self._take(self._answers.outcomes)
+        return True
+
+    async def _run(self) -> None:
         try:
             await self._proceed()
         except Exception:  # our own bug: the phase at which it came stays
@@ -78,16 +97,6 @@ class Steps:
         bug, self._bug = self._bug, None  # once: other phases of the same transaction may follow
         if bug is not None:
             raise bug
-
-    def start(self, first: Phase | None) -> None:
-        """Go through the phases with nobody waiting; in a task only if a child does not answer at once."""
-        self.phase = first
-        while self.phase is not None:
-            self._answers = self.phase.send()
-            if not self._answers.ready:
-                self._start_finisher()
-                return
-            self._take(self._answers.outcomes)
 
     def _start_finisher(self) -> None:
         """Go on in the graph's task group. What a child raises that is no OSError surfaces there."""

@@ -235,7 +235,8 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     votes = {child: outcomes[child] for child in voters if child in outcomes}
     if loc.named and _disagree(votes):
         votes = await _votes_that_count(afr, call, loc, outcomes)
-    found = copies_of(afr.keys, votes)
+    copies = copies_of(afr.keys, outcomes)
+    found = {child: copies[child] for child in votes if child in copies}
     if not found:
         raise _absent(afr, votes)
     why = conflict([copy.iatt for copy in found.values()])
@@ -244,7 +245,7 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     gfid = next(iter(found.values())).iatt.gfid
     if loc.named and loc.gfid not in (NULL_GFID, gfid):
         raise fail(errno.ESTALE, loc.name)
-    everywhere = {child: copy for child, copy in copies_of(afr.keys, outcomes).items() if copy.iatt.gfid == gfid}
+    everywhere = {child: copy for child, copy in copies.items() if copy.iatt.gfid == gfid}
     inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.own_marks(gfid, moment))
     afr.inodes[gfid].learn(inspection)
     # Where no copy is good in everything, those tell of attributes that are good in these: what an afr above has put on

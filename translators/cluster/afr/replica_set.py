@@ -68,11 +68,11 @@ class ReplicaSet(AfrSettings):
     """How often each child has gone: what it had granted until then it has given back."""
     moment: int = attrs.field(init=False, default=0, repr=False)
     """Counts the changes that a copy missed, or may have: an inspection tells nothing of those that came after it."""
-    waiters: Waiters = attrs.field(init=False, factory=Waiters, repr=False)
+    waiters: Waiters = attrs.field(init=False, repr=False)
     index: dict[Translator, int] = attrs.field(init=False, repr=False)
     keys: Keys = attrs.field(init=False, repr=False)
     quorum: Quorum = attrs.field(init=False, repr=False)
-    inodes: Inodes[reading.InodeState] = attrs.field(init=False, factory=lambda: Inodes(reading.InodeState), repr=False)
+    inodes: Inodes[reading.InodeState] = attrs.field(init=False, repr=False)
     under_way: set[Transaction] = attrs.field(init=False, factory=set, repr=False)
     """Transactions of one change each, until their last step is done."""
     choice: ReadChoice = attrs.field(init=False, repr=False)
@@ -90,8 +90,11 @@ class ReplicaSet(AfrSettings):
     _owners: Iterator[int] = attrs.field(init=False, factory=lambda: itertools.count(1), repr=False)
     _owner_salt: bytes = attrs.field(init=False, default=b"", repr=False)
 
-    def __attrs_post_init__(self) -> None:
+    def _make_parts(self) -> None:
+        """Not before it is started: a spec of thousands of volumes is checked, and most of it not used."""
         self.index = {child: number for number, child in enumerate(self.children)}
+        self.waiters = Waiters()
+        self.inodes = Inodes(reading.InodeState)
         self.quorum = self.asked_quorum
         self.choice = ReadChoice.asked_of(self)
         self.streams = Streams(self)
@@ -112,6 +115,7 @@ class ReplicaSet(AfrSettings):
         dirty = self.dirty_key or (f"trusted.afr.{self.name}.dirty" if nested else "trusted.afr.dirty")
         names = self.pending_names or tuple(child.name for child in self.children)
         self.keys = Keys(tuple(f"trusted.afr.{name}" for name in names), dirty, f"trusted.afr.{self.name}.volgraph-id")
+        self._make_parts()
         self._owner_salt = self.seams.random.getrandbits(32).to_bytes(4, "big")
         self.choice.know_client(self._owner_salt[0])
 

@@ -75,9 +75,11 @@ class Suspects:
     def readable(self, copies: Mapping[int, Copy]) -> frozenset[int]:
         """The copies of an object that may be read. A suspect, only where it is known to have what no copy above
         suspicion has, or where there is none of those."""
-        good, above = readable(copies), copies.keys() - self.children
-        knowing = {child for child in good if _blames_all(copies[child], above)}
-        return good - self.children or frozenset(knowing)
+        good = readable(copies)
+        if good.isdisjoint(self.children):
+            return good
+        above = copies.keys() - self.children
+        return good - self.children or frozenset(child for child in good if _blames_all(copies[child], above))
 
     def owing(self, copies: Mapping[int, Copy], kind: Kind) -> Mapping[int, Copy]:
         """The copies as if each that is above suspicion blamed every suspect, but for one that this suspect blames: it

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ....graph import Answers, Call, Fd, Gfid, Loc, Outcome, Translator, XattropKind, fail, in_doubt
+from ....graph import Answers, Call, Fd, Gfid, Loc, Outcome, Translator, XattropKind, Xdata, fail, in_doubt
 from .changelog import Kind, Record, packed
 from .locks import Lock
 from .phases import Outcomes, Phase, Steps
@@ -90,8 +90,11 @@ class Transaction:
     def gfids(self) -> list[Gfid]:
         return [target.gfid for target in self.marked]
 
-    def owned(self, call: Call) -> Call:
-        """The same call, made by this transaction as a lock owner. Most changes of a file are asked by one caller."""
+    def owned(self, call: Call, asks: Xdata | None = None) -> Call:
+        """The same call, made by this transaction as a lock owner, and asking more. Most changes of a file are asked by
+        one caller."""
+        if asks:
+            return call.owned_by(self.call.lk_owner, {**call.xdata, **asks} if call.xdata else asks)
         if call is not self._asked:
             self._asked, self._owned = call, call.owned_by(self.call.lk_owner, call.xdata)
         return self._owned
@@ -121,10 +124,12 @@ class Transaction:
         lock = self.locks[number]
 
         def take(outcomes: Outcomes) -> Phase | None:
-            self.granted += [(lock, child) for child, outcome in outcomes.items() if self._may_hold(child, outcome)]
-            busy = {child for child, outcome in outcomes.items() if outcome.errno == errno.EAGAIN}
+            failed = {child: outcome.errno for child, outcome in outcomes.items() if outcome.error is not None}
+            fenced = self.afr.laggards.fenced  # those may hold it as soon as they answer
+            self.granted += [(lock, child) for child in outcomes if child not in failed or child in fenced]
+            busy = {child for child, code in failed.items() if code == errno.EAGAIN}
             if busy:
-                free = {child for child, outcome in outcomes.items() if outcome.ok}
+                free = outcomes.keys() - failed.keys()
                 everything = [(each, child) for each in self.locks for child in sorted(self.live)]
                 waiting = [(*wait, free if wait[0] is lock and wait[1] in busy else set()) for wait in everything]
                 return self._unlock(then=lambda: self._wait_for_locks(waiting, then))
@@ -132,7 +137,7 @@ class Transaction:
             return self._try_lock(number + 1, then)
 
         return self.phase(
-            "lock", self.live, lambda to, child: lock.take(to, child, self.call, self.domain, False), take
+            "lock", self.live, lambda to, nodes: lock.take(to, nodes, self.call, self.domain, False), take
         )
 
     def _wait_for_locks(self, waiting: Sequence[tuple[Lock, int, set[int]]], then: Then) -> Phase | None:
@@ -144,19 +149,15 @@ class Transaction:
         lock, child, free = waiting[0]
 
         def take(outcomes: Outcomes) -> Phase | None:
-            if self._may_hold(child, outcomes[child]):
+            if outcomes[child].ok or child in self.afr.laggards.fenced:
                 self.granted.append((lock, child))
             self._drop(outcomes)
             return self._wait_for_locks(waiting[1:], then)
 
-        phase = self.phase("lock", [child], lambda to, node: lock.take(to, node, self.call, self.domain, True), take)
-        phase.withdraw = lambda: lock.give(Answers(), self.afr.children[child], self.call, self.domain)
+        phase = self.phase("lock", [child], lambda to, nodes: lock.take(to, nodes, self.call, self.domain, True), take)
+        phase.withdraw = lambda: lock.give(Answers(), (self.afr.children[child],), self.call, self.domain)
         phase.before = free | {other for taken, other in self.granted if taken is lock}
         return phase
-
-    def _may_hold(self, child: int, outcome: Outcome[Any]) -> bool:
-        """Is the lock granted there, or may it be as soon as the child answers?"""
-        return outcome.ok or child in self.afr.laggards.fenced
 
     def _locked(self, then: Then) -> Phase | None:
         if not self._may_go_on():
@@ -188,12 +189,14 @@ class Transaction:
         def take(outcomes: Outcomes) -> Phase | None:
             self._drop(outcomes)
             for child in self.live:
-                self._heed(Record.read(self.afr.keys, outcomes[child].reply.values))
+                stored = outcomes[child].reply.values
+                if stored != values:  # else nothing was on record there
+                    self._heed(Record.read(self.afr.keys, stored))
             if not self._may_go_on():
                 return self._post_op(self.marked[: number + 1])
             return self._pre_op(number + 1, then)
 
-        return self.phase("pre-op", self.live, lambda to, child: self.xattrop(to, child, target, values), take)
+        return self.phase("pre-op", self.live, lambda to, nodes: self.xattrop(to, nodes, target, values), take)
 
     def _heed(self, record: Record) -> None:
         for other, counters in enumerate(record.pending):
@@ -260,7 +263,7 @@ class Transaction:
             return self._unlock(then)
 
         return self.phase(
-            "fsync", self.live, lambda to, child: to.wind(child, Translator.fsync, self.call, fd, 1), take
+            "fsync", self.live, lambda to, nodes: to.wind(nodes, Translator.fsync, self.call, fd, 1), take
         )
 
     def _post_op(self, marked: Sequence[Loc | Fd], then: Then = nothing) -> Phase | None:
@@ -304,13 +307,13 @@ class Transaction:
             self._drop(outcomes)  # one that cannot be told keeps the mark of the pre-op
             return self._add_on_each(number + 1, marked, {c for c in outcomes if outcomes[c].ok}, owed, values, then)
 
-        return self.phase("post-op", children, lambda to, child: self.xattrop(to, child, target, values), take)
+        return self.phase("post-op", children, lambda to, nodes: self.xattrop(to, nodes, target, values), take)
 
     def _forget_move(self, moved: Loc, children: Collection[int], then: Then) -> Phase | None:
         """Both directories are told. Where this fails, a heal takes it back."""
         values = self.afr.keys.owed_move(self.blamed, -1)
         return self.phase(
-            "post-op", children, lambda to, child: self.xattrop(to, child, moved, values), lambda outcomes: then()
+            "post-op", children, lambda to, nodes: self.xattrop(to, nodes, moved, values), lambda outcomes: then()
         )
 
     # --- unlock ------------------------------------------------------------------------------------------------------
@@ -321,8 +324,9 @@ class Transaction:
 
         def send() -> Answers[Any]:
             answers: Answers[Any] = Answers()
-            for lock, child in granted:
-                self.afr.laggards.give(answers, child, lock, self.call, self.domain)
+            for lock in self.locks:
+                holders = [child for taken, child in granted if taken is lock]
+                self.afr.laggards.give(answers, holders, lock, self.call, self.domain)
             return answers
 
         return Phase("unlock", send, lambda _: then())
@@ -337,27 +341,30 @@ class Transaction:
         self,
         name: str,
         children: Collection[int],
-        wind: Callable[[Answers[Any], Translator], None],
+        wind: Callable[[Answers[Any], Sequence[Translator]], None],
         take: Callable[[Outcomes], Phase | None],
     ) -> Phase:
         def send() -> Answers[Any]:
             answers: Answers[Any] = Answers()
-            for child in sorted(set(children) - self.afr.laggards.fenced):
-                wind(answers, self.afr.children[child])
+            wind(answers, self.afr.laggards.unfenced(children))
             return answers
 
         return Phase(name, send, take)
 
-    def xattrop(self, to: Answers[Any], child: Translator, target: Loc | Fd, values: dict[str, bytes]) -> None:
+    def xattrop(
+        self, to: Answers[Any], children: Sequence[Translator], target: Loc | Fd, values: dict[str, bytes]
+    ) -> None:
         if isinstance(target, Fd):
-            to.wind(child, Translator.fxattrop, self.call, target, XattropKind.ADD_ARRAY, values)
+            to.wind(children, Translator.fxattrop, self.call, target, XattropKind.ADD_ARRAY, values)
         else:
-            to.wind(child, Translator.xattrop, self.call, target, XattropKind.ADD_ARRAY, values)
+            to.wind(children, Translator.xattrop, self.call, target, XattropKind.ADD_ARRAY, values)
 
     def _drop(self, outcomes: Outcomes) -> None:
         """A child that failed a phase takes no further part; what it misses, it will be blamed for."""
-        self.failures += [outcome for outcome in outcomes.values() if not outcome.ok]
-        self.live -= {child for child, outcome in outcomes.items() if not outcome.ok}
+        for child, outcome in outcomes.items():
+            if outcome.error is not None:
+                self.failures.append(outcome)
+                self.live.discard(child)
 
     def _enough(self, children: Collection[int]) -> bool:
         """Is the quorum met? If not, the change fails with what the children that failed have said."""

@@ -203,8 +203,9 @@ def readable(copies: Mapping[int, Copy], kinds: Sequence[Kind] = ()) -> frozense
     good (split-brain)."""
     good = set(copies)
     for copy in copies.values():
-        asked = tuple(kinds) or contents_of(copy.iatt)
-        good -= {child for child in good if copy.record.blames(child, asked)}
+        if copy.record.accuses:
+            asked = tuple(kinds) or contents_of(copy.iatt)
+            good -= {child for child in good if copy.record.blames(child, asked)}
     return frozenset(good)
 
 

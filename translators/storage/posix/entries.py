@@ -22,6 +22,7 @@ from ....graph import (
     Made,
     Removed,
     Renamed,
+    Xdata,
     fail,
 )
 from ..heal_index import INDEX_OF_GFID
@@ -34,7 +35,7 @@ from .handles import handle_name
 from .landfill import throw_away
 from .making import Build, Making
 from .node import OpenFile, PosixNode
-from .places import Found, where
+from .places import Found, Place, where
 
 OPEN_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC | os.O_SYNC | os.O_NOATIME
 """What of an opener's flags reaches the file system. O_DIRECT would bind callers to aligned buffers, so it is not."""
@@ -60,7 +61,7 @@ class PosixEntries(PosixNode):
         if found.gfid == NULL_GFID and not self._adopted(call, found, loc.parent):
             raise fail(errno.ENODATA, os.fsdecode(loc.name))
         iatt = found.iatt
-        answers = self._answers(call, iatt, found.where, (loc.parent, loc.name)) if call.xdata else None
+        answers = self._answers_of(call, found, (loc.parent, loc.name))
         return Done(LookedUp(iatt, self._parent_iatt(call, loc.parent, parent_fd), answers))
 
     def _lookup_gfid(self, call: Call, gfid: Gfid) -> LookedUp:
@@ -72,7 +73,13 @@ class PosixEntries(PosixNode):
             if error.errno != errno.ESTALE:
                 raise
             raise fail(errno.ENOENT, gfid.text) from None
-        return LookedUp(found.iatt, None, self._answers(call, found.iatt, found.where))
+        return LookedUp(found.iatt, None, self._answers_of(call, found))
+
+    def _answers_of(self, call: Call, found: Found, place: Place | None = None) -> Xdata | None:
+        if not call.xdata or len(call.xdata) < 2:
+            return self._answers(call, found.iatt, found.where, place)
+        with self._reached(found) as at:
+            return self._answers(call, found.iatt, at, place)
 
     def _adopted(self, call: Call, found: Found, parent: Gfid) -> bool:
         if call.asked("gfid-req") is None:

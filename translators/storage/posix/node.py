@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import attrs
@@ -29,7 +29,7 @@ from .brick import Brick, unlinked_name
 from .granting import insisting
 from .life import PosixLife
 from .listed_names import ListedNames
-from .places import READ_DIRECTORY, Found, Place, Where
+from .places import READ_DIRECTORY, READ_FILE, Found, Place, Where
 
 CONTENT_MAX = 1 << 20
 """The largest file that a lookup hands over whole (`glusterfs.content`)."""
@@ -204,6 +204,20 @@ class PosixNode(PosixLife):
             return {}
         value = brick.metadata.get(gfid, at, key)
         return {} if value is None else judging.shown(brick, call, at, {key: value}, by_name=True)
+
+    @contextmanager
+    def _reached(self, found: Found) -> Iterator[Where]:
+        """Where several attributes of an object are best reached: by a path, each one of a file costs more than to open
+        it. One that this user may not read has but the path."""
+        descriptor = -1
+        if found.is_file and not self.brick.metadata.apart:
+            with suppress(OSError):
+                descriptor = self.disk.open(found.name, READ_FILE, dir_fd=found.dir_fd)
+        try:
+            yield descriptor if descriptor >= 0 else found.where
+        finally:
+            if descriptor >= 0:
+                self.disk.close(descriptor)
 
     def _content(self, gfid: Gfid, size: int) -> bytes:
         with self._anonymous(Call(), Fd(gfid), os.O_RDONLY) as slot:

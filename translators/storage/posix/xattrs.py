@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from socket import gethostname
 
 import attrs
@@ -32,7 +31,7 @@ from ..xattrop import join_all
 from . import judging
 from .attributes import PosixAttributes
 from .granting import insisting
-from .places import READ_FILE, Found, Where
+from .places import Found, Where
 
 PATHINFO = "trusted.glusterfs.pathinfo"
 """Asked of the root: where this brick is. A healer of GlusterFS only crawls bricks of its own host."""
@@ -142,8 +141,6 @@ class PosixXattrs(PosixAttributes):
         return Done(self._told(call, joined, post, post, slot.fd))
 
     def _xattrop(self, call: Call, found: Found, kind: XattropKind, values: Mapping[str, bytes]) -> Xattrs:
-        if not found.is_file or self.brick.metadata.apart:
-            return self._xattrop_at(found.where, call, found, kind, values)
         with self._reached(found) as at:
             return self._xattrop_at(at, call, found, kind, values)
 
@@ -155,19 +152,6 @@ class PosixXattrs(PosixAttributes):
             return Xattrs(joined)
         st = self.disk.stat(found.name, dir_fd=found.dir_fd, follow_symlinks=False)
         return self._told(call, joined, found.iatt, Iatt(found.gfid, st, found.hidden), at)
-
-    @contextmanager
-    def _reached(self, found: Found) -> Iterator[Where]:
-        """Where several attributes of a file are best reached: by a path, each costs more than to open it. One that
-        this user may not read has but the path."""
-        descriptor = -1
-        with suppress(OSError):
-            descriptor = self.disk.open(found.name, READ_FILE, dir_fd=found.dir_fd)
-        try:
-            yield descriptor if descriptor >= 0 else found.where
-        finally:
-            if descriptor >= 0:
-                self.disk.close(descriptor)
 
     def _told(self, call: Call, joined: dict[str, bytes], pre: Iatt, post: Iatt, at: Where) -> Xattrs:
         answers = self._answers(call, post, at) if call.xdata else None
