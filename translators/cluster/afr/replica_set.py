@@ -109,13 +109,13 @@ class ReplicaSet(AfrSettings):
         self.departures = [0] * len(self.children)
 
     async def start(self) -> None:
+        self._make_parts()
         nested = [node.name for node in children_first(self) if isinstance(node, ReplicaSet) and node is not self]
         if self.name in nested:
             raise fail(errno.EINVAL, f"{self.name}: an afr below it has the same name, and would share its locks")
         dirty = self.dirty_key or (f"trusted.afr.{self.name}.dirty" if nested else "trusted.afr.dirty")
         names = self.pending_names or tuple(child.name for child in self.children)
         self.keys = Keys(tuple(f"trusted.afr.{name}" for name in names), dirty, f"trusted.afr.{self.name}.volgraph-id")
-        self._make_parts()
         self._owner_salt = self.seams.random.getrandbits(32).to_bytes(4, "big")
         self.choice.know_client(self._owner_salt[0])
 
