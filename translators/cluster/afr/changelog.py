@@ -1,4 +1,4 @@
-"""The changelog on disk: for each copy, what it knows the others have missed (afr.md 10.1).
+"""The changelog on disk: for each copy, what it knows the others have missed.
 
 Child i stores under `trusted.afr.<name of child j>` three counters, "operations that j missed and I did not", for data,
 metadata and entries; and under the dirty key the same three for operations of unknown outcome. All is big-endian, and

@@ -114,7 +114,7 @@ class NameChanges:
     @cached_property
     def _eager(self) -> bool:
         """By default only in one process. A brick that goes keeps the mark of a directory that stayed locked, and to a
-        healer of GlusterFS, which can reach any brick that is served, that is a reason to merge (afr.md 10.8)."""
+        healer of GlusterFS, which can reach any brick that is served, that is a reason to merge."""
         asked = self._afr.eager_entry_lock
         return asked == "on" or (asked == "auto" and not any(node.remote for node in children_first(self._afr)))
 

@@ -1,4 +1,4 @@
-"""Which good copy is read from (afr.md 10.6)."""
+"""Which good copy is read from."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .replica_set import ReplicaSet
 
 HEALER_PID = -6
-"""How bricks know a healer (wire.md 3)."""
+"""How bricks know a healer."""
 INDICES = ("glusterfs.xattrop_index_gfid", "glusterfs.xattrop_dirty_gfid")
 PASSES_MAX = 64
 PAUSE_SECONDS, PAUSE_SECONDS_MAX = 1.0, 600.0

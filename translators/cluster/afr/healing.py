@@ -1,7 +1,7 @@
 """Healing one object: find out under lock which copies are good, mend the others, and take the marks back.
 
 Everything here is safe to be killed at any fop: a copy is blamed *before* it is changed, and the blame is taken back by
-subtracting what was read at the start, so that what went wrong meanwhile stays on record (afr.md 10.8 to 10.10).
+subtracting what was read at the start, so that what went wrong meanwhile stays on record.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ RETRY_SECONDS = 3.0
 """Between two looks at children that are up and take no part."""
 QUIET_SECONDS = 10.0
 INTERNAL_PID = -1
-"""A call of the system's own, not of an application (wire.md 3)."""
+"""A call of the system's own, not of an application."""
 
 
 class KnownChildren:

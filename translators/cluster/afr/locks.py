@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .replica_set import ReplicaSet
 
 METADATA_RANGE_START = 2**63 - 2
-"""Where GlusterFS locks for metadata: a range of its own behind the last byte of any file (wire.md 17)."""
+"""Where GlusterFS locks for metadata: a range of its own behind the last byte of any file."""
 
 
 class Lock(Protocol):

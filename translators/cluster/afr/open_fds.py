@@ -1,4 +1,4 @@
-"""Open fds follow children that come and go (afr.md 10.14).
+"""Open fds follow children that come and go.
 
 An fd that was opened while a child was away, or that the child refused to open, is opened there when it is next used
 and children have come or gone since. Until then, and where it cannot be opened (the file is not there, or not yet), the

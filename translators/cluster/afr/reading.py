@@ -1,4 +1,4 @@
-"""Reading: only from copies that nobody blames, and from the next one when one fails (afr.md 10.6, 10.7)."""
+"""Reading: only from copies that nobody blames, and from the next one when one fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transactions that stay open for the changes to come (afr.md 10.4).
+"""Transactions that stay open for the changes to come.
 
 The first change of a file's contents, or of a directory's names, locks and does the pre-op; those that follow find both
 done, and cost one round. Once no change is under way the transaction stays open for `post-op-delay-secs`, or up to

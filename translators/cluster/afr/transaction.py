@@ -1,4 +1,4 @@
-"""The write transaction: lock, pre-op, the changes themselves, post-op, unlock (afr.md 10.2).
+"""The write transaction: lock, pre-op, the changes themselves, post-op, unlock.
 
 The pre-op says on every copy that something is about to change, and reads which copies were good. The post-op takes
 that back, and says on the copies that have all changes who missed some. Between the two there is one change (see

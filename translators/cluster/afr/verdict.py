@@ -24,7 +24,7 @@ CONTENTS_OF_OTHERS = (Kind.METADATA,)
 @attrs.frozen
 class Quorum:
     """How many of `children` must have taken part: `count` of them; with `tie_break`, exactly half of them is enough
-    if it includes the first child (afr.md 10.5)."""
+    if it includes the first child."""
 
     children: int
     count: int
@@ -152,7 +152,7 @@ def _refusal(outcomes: Mapping[int, Outcome[Any]], good_before: Collection[int])
 
 
 def shortest_fails(outcomes: Mapping[int, Outcome[Any]]) -> None:
-    """A child that wrote less than the best one did not write: its outcome becomes an error (afr.md 10.2)."""
+    """A child that wrote less than the best one did not write: its outcome becomes an error."""
     counts = {child: outcome.value.count for child, outcome in outcomes.items() if isinstance(outcome.value, Written)}
     most = max(counts.values(), default=0)
     for child, count in counts.items():
@@ -283,7 +283,7 @@ class Direction:
 
 
 def direction(copies: Mapping[int, Copy], kind: Kind, majority: int | None) -> Direction:
-    """Who is right (afr.md 10.8), given what every child says. `majority` is None where there is no quorum.
+    """Who is right, given what every child says. `majority` is None where there is no quorum.
 
     A child that accuses itself cannot accuse others. With a quorum, children that do not blame each other and are
     blamed by less than a majority are right against the rest; otherwise, if all are blamed, nobody can tell.
@@ -303,7 +303,7 @@ def direction(copies: Mapping[int, Copy], kind: Kind, majority: int | None) -> D
 
 def witnessed(copies: Mapping[int, Copy], kind: Kind) -> dict[int, int]:
     """How many operations each child saw whose outcome on the others is unknown. Above zero, copies that nobody blames
-    may differ all the same (afr.md 10.8, rule 3)."""
+    may differ all the same."""
     pending = {i: [counters[kind] for counters in copy.record.pending] for i, copy in copies.items()}
     others = {i: sum(counts) - counts[i] for i, counts in pending.items()}
     return {
