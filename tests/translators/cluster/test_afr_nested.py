@@ -239,6 +239,8 @@ async def test_a_pair_in_split_brain_is_left_alone_where_it_alone_has_something(
             reports = [await afr.heal() for afr in bench.graph.find(Afr)]
 
         assert reports[1].split_brain
+        with pytest.raises(OSError, match="Input/output error"):
+            await bench.read("f")
         assert [brick.store.inodes[fd.gfid].contents.read(0, 4) for brick in bench.bricks] == held
         assert held == [b"two.", b"two.", b"two.", b"one."]
 
