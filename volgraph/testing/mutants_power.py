@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from unittest import mock
 
-from ..graph import ROOT_GFID, Call, Fd, Graph, LookedUp, Translator
+from ..graph import ROOT_GFID, Acknowledged, Call, Fd, Graph, Loc, LookedUp, Translator
 from ..translators.cluster.afr import Afr
 from ..translators.cluster.afr.accepting import owe_everything
 from ..translators.cluster.afr.healing import Healing
@@ -125,6 +125,30 @@ async def what_a_pair_below_a_unify_has_lost() -> None:
     await _what_a_pair_has_lost(lambda pair, names: Unify("pool", pair, namespace=names[0]))
 
 
+def trusts_whom_it_is_told_to() -> AbstractContextManager[object]:
+    async def cleared(self: Suspects, *_: object) -> Acknowledged:
+        for child in sorted(self.children):
+            await self._trust(child)
+        return Acknowledged()
+
+    return mock.patch.object(Suspects, "cleared", cleared)
+
+
+async def attributes_that_a_copy_beside_a_good_one_has_lost() -> None:
+    """They are there on the copy that is shown above."""
+    async with below_another(lambda pair, _: pair[0]) as (one, (pair, top)):
+        fd = await one.make(b"f", b"text")
+        await pin(one, fd, 0, 1)
+        await one.afr.setxattr(one.call, Loc(fd.gfid), {"user.colour": b"red"})
+        await one.afr.rest()
+        lose_power(one, 0)
+        await pair.graph.heard_from_all(WAIT_SECONDS)
+        must((await top.heal(full=True)).clean, "I07", "it is not healed")
+        must(not one.bricks[0].store.suspect, "I07", "a brick stays suspect")
+        first, second = (one.bricks[child].image()["/f"] for child in (0, 1))
+        must(first == second, "I06", "the copies of the pair differ for good, and no mark says so")
+
+
 # --- what is owed to a suspect ---------------------------------------------------------------------------------------
 
 
@@ -160,6 +184,12 @@ async def a_suspect_that_goes_on_alone() -> None:
 
 
 POWER = (
+    Mutant(
+        "L16",
+        "a pair whose sibling is healed is trusted before it is healed itself",
+        trusts_whom_it_is_told_to,
+        by_scenario(attributes_that_a_copy_beside_a_good_one_has_lost),
+    ),
     Mutant(
         "L4",
         "what a heal takes back is not gone from the disk",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.translators.cluster.bench import Bench, Switch
-from volgraph.graph import Call, Fd, Graph, Loc, NewAttributes, Translator, XattropKind, fail
+from volgraph.graph import ROOT_GFID, Call, Fd, Graph, Loc, NewAttributes, Translator, XattropKind, fail
 from volgraph.translators.cluster.afr import Afr
 from volgraph.translators.cluster.afr.changelog import Kind, packed
 from volgraph.translators.storage.memory import Memory
@@ -239,6 +239,8 @@ async def test_a_pair_in_split_brain_is_left_alone_where_it_alone_has_something(
             reports = [await afr.heal() for afr in bench.graph.find(Afr)]
 
         assert reports[1].split_brain
+        with pytest.raises(OSError, match="Input/output error"):
+            await bench.read("f")
         assert [brick.store.inodes[fd.gfid].contents.read(0, 4) for brick in bench.bricks] == held
         assert held == [b"two.", b"two.", b"two.", b"one."]
 
@@ -275,5 +277,31 @@ async def test_a_heal_of_a_pair_in_split_brain_may_end_at_any_fop(fop: int) -> N
 
         assert all(report.clean for report in reports), reports
         assert await bench.read("f") == b"otwo"
+        assert bench.images_equal()
+        assert not any(bench.marks())
+
+
+async def test_a_pair_is_trusted_again_only_when_its_own_heal_has_filled_what_lost_its_power() -> None:
+    """From above only what the copy shows is seen that has lost nothing."""
+    bricks = [Memory(f"b{number}") for number in range(4)]
+    options: dict[str, Any] = {"quorum_type": "auto", "self_heal_daemon": False}
+    pairs = [Afr(name, two, **options) for name, two in (("left", bricks[:2]), ("right", bricks[2:]))]
+    top = Afr("top", pairs, **options)
+    async with Graph(top) as graph:
+        await graph.heard_from_all(5)
+        bench = Bench(graph, top, [], bricks)
+        await bench.write("f", b"text")
+        gfid = (await bench.find("f")).gfid
+        for brick in bricks:
+            await brick.fsync(Call(), Fd(gfid))
+            await brick.fsyncdir(Call(), Fd(ROOT_GFID, is_dir=True))
+        await top.setxattr(bench.call, Loc(gfid), {"user.colour": b"red"})
+        await top.rest()
+        bricks[2].crash("synced")
+        bricks[2].restart()
+        assert bricks[2].image() != bricks[3].image()
+        assert (await top.heal(full=True)).clean
+
+        assert not any(brick.store.suspect for brick in bricks)
         assert bench.images_equal()
         assert not any(bench.marks())

@@ -22,7 +22,7 @@ from ....graph import (
     fail,
     wind,
 )
-from .changelog import NONE, Counters, Keys, Kind, Record
+from .changelog import COUNTERS, NONE, Counters, Keys, Kind, Record, unpacked
 from .locks import EntryLock, held
 from .own_keys import without_own
 from .suspects import Suspects
@@ -250,8 +250,24 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     afr.inodes[gfid].learn(inspection)
     # Where no copy is good in everything, those tell of attributes that are good in these: what an afr above has put on
     # record here (in xattrs) is not on a copy that missed it.
-    good = inspection.readable or readable(everywhere, [Kind.METADATA]) & found.keys() or frozenset(found)
-    return _answer(afr, outcomes, good & found.keys() or good, gfid)
+    good = inspection.readable or readable(everywhere, [Kind.METADATA]) & found.keys()
+    reply = _answer(afr, outcomes, good & found.keys() or good or frozenset(found), gfid)
+    if not good:  # nor any that is good in these: then what one of them has on record counts
+        told = _on_record([outcomes[child].reply.xdata or {} for child in everywhere])
+        reply.xdata = without_own(afr.keys, {**(reply.xdata or {}), **told})
+    return reply
+
+
+def _on_record(told: Collection[Xdata]) -> Xdata:
+    """Of every changelog the most that any of these copies has counted."""
+    found: dict[str, Counters] = {}
+    for xdata in told:
+        for name, value in xdata.items():
+            counters = unpacked(value)
+            if name.startswith("trusted.afr.") and any(counters):
+                data, metadata, entry = map(max, counters, found.get(name, NONE))
+                found[name] = data, metadata, entry
+    return {name: COUNTERS.pack(*counters) for name, counters in found.items()}
 
 
 def _disagree(votes: dict[int, Outcome[LookedUp]]) -> bool:

@@ -37,6 +37,8 @@ class Suspects:
         self.children: set[int] = set()
         self.filled: set[int] = set()
         """Those to which the full heal that is under way copies everything."""
+        self.whole: set[int] = set()
+        """Those that a full heal has left nothing of, since they last came up: what they had lost is there again."""
 
     def learn(self, child: int, suspect: bool) -> bool:
         """What a child says of itself, each time it comes up; is it news?"""
@@ -47,11 +49,13 @@ class Suspects:
             self.children.add(child)
         else:
             self.children.discard(child)
+            self.whole.discard(child)
         return True
 
     def went(self, child: int) -> None:
         """It may lose its power once more, and what it was filled with."""
         self.filled.discard(child)
+        self.whole.discard(child)
 
     @property
     def decisive(self) -> bool:
@@ -113,21 +117,29 @@ class Suspects:
         """After a full heal that has left nothing: the suspects are told that they are trusted. Where too few were
         above suspicion it is an afr above this one that knows better, if there is one."""
         afr = self._afr
-        if len(afr.up) < len(afr.children) or (self.decisive and _below_another(afr)):
+        if len(afr.up) < len(afr.children):
             return
-        everywhere = len(self.children) == len(afr.children)
-        for child in sorted(self.children if everywhere else self.children & self.filled):
+        self.whole |= self.children if len(self.children) == len(afr.children) else self.children & self.filled
+        if self.decisive and _below_another(afr):
+            return
+        for child in sorted(self.whole):
             try:
                 await self._trust(child)
             except OSError as error:
                 log.warning("%s: %s stays suspect: %s", afr.name, afr.children[child].name, error)
 
     async def cleared(self, call: Call, values: Mapping[str, bytes]) -> Acknowledged:
-        """An afr above has healed all there is here. EPERM for applications; EINVAL."""
+        """An afr above has healed all there is here, as far as it can be seen from there: of the copies that have lost
+        nothing. The others are filled from those before they are trusted. EPERM for applications; EINVAL; EIO they
+        could not be filled."""
         if call.pid >= 0:
             raise fail(errno.EPERM, SUSPECT_KEY)
         if dict(values) != {SUSPECT_KEY: TRUSTED}:
             raise fail(errno.EINVAL, SUSPECT_KEY)
+        if not self.children <= self.whole:
+            await self._afr.heal(full=True)
+        if not self.children <= self.whole:
+            raise fail(errno.EIO, f"{self._afr.name}: not all is healed that was lost")
         for child in sorted(self.children):
             await self._trust(child)
         return Acknowledged()
