@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -176,6 +177,14 @@ class Bench(Paths):
             if not switch.on:
                 switch.turn(True)
 
+    def moment(self) -> list[int]:
+        """For `asked_since`."""
+        return [len(switch.seen) for switch in self.switches]
+
+    def asked_since(self, moment: list[int]) -> list[list[str]]:
+        """The fops that each child was asked for."""
+        return [switch.seen[start:] for switch, start in zip(self.switches, moment, strict=True)]
+
     def images_equal(self) -> bool:
         first, *others = [brick.image() for brick in self.bricks]
         return all(image == first for image in others)
@@ -240,6 +249,12 @@ def locks_left(bench: Bench) -> int:
     return sum(brick.locks.held + brick.locks.waiting for brick in bench.bricks)
 
 
+async def opened(bench: Bench, content: bytes = b"0123456789", flags: int = os.O_RDWR) -> Fd:
+    """A file, f, that is there and open."""
+    await bench.write("f", content)
+    return await bench.open("f", flags)
+
+
 def afr_of(bench: Bench) -> Afr:
     assert isinstance(bench.top, Afr)
     return bench.top
@@ -257,4 +272,5 @@ __all__ = [
     "healed",
     "locks_left",
     "mirror",
+    "opened",
 ]

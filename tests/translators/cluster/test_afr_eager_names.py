@@ -47,14 +47,6 @@ async def pair_beside_a_brick() -> AsyncIterator[Bench]:
         yield Bench(graph, top, switches, bricks)
 
 
-def asked_since(bench: Bench, began: list[int]) -> list[list[str]]:
-    return [switch.seen[start:] for switch, start in zip(bench.switches, began, strict=True)]
-
-
-def moment(bench: Bench) -> list[int]:
-    return [len(switch.seen) for switch in bench.switches]
-
-
 async def given_back(bench: Bench) -> None:
     with anyio.fail_after(5):
         while locks_left(bench):
@@ -74,12 +66,12 @@ async def fsyncdir(bench: Bench, path: str = "") -> None:
 async def test_the_second_name_costs_one_round() -> None:
     async with mirror() as bench:
         await bench.mkdir("a")
-        began = moment(bench)
+        began = bench.moment()
         await bench.mkdir("b")
         await bench.create("c")
         await bench.unlink("c")
 
-        assert asked_since(bench, began) == [["mkdir", "create", "unlink"]] * 2
+        assert bench.asked_since(began) == [["mkdir", "create", "unlink"]] * 2
         assert bench.marks() == [DIRTY, DIRTY]
 
 
@@ -118,11 +110,11 @@ async def test_names_in_two_directories_do_not_wait_for_each_other() -> None:
         await bench.mkdir("b")
         await bench.create("a/1")
         await bench.create("b/1")
-        began = moment(bench)
+        began = bench.moment()
         await bench.top.mkdir(bench.requesting(), await bench.loc("a/2"), 0o755, 0)
         await bench.top.mkdir(bench.requesting(), await bench.loc("b/2"), 0o755, 0)
 
-        assert [[fop for fop in fops if fop != "lookup"] for fops in asked_since(bench, began)] == [["mkdir"] * 2] * 2
+        assert [[fop for fop in fops if fop != "lookup"] for fops in bench.asked_since(began)] == [["mkdir"] * 2] * 2
 
 
 async def test_an_idle_directory_is_given_back_after_the_delay() -> None:
@@ -200,10 +192,10 @@ async def test_a_directory_that_nobody_else_wants_any_more_is_locked_as_a_whole_
         assert not afr_of(one).streams.may_keep(ROOT_GFID)
         afr_of(one).streams._contended_at[ROOT_GFID] -= 60
         await one.mkdir("c")
-        began = moment(one)
+        began = one.moment()
         await one.mkdir("d")
 
-        assert asked_since(one, began) == [["mkdir"]] * 2
+        assert one.asked_since(began) == [["mkdir"]] * 2
 
 
 async def test_a_strict_reader_gets_the_directory_at_once() -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import errno
 import itertools
 import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
 
 import volgraph
-from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of
+from tests.translators.cluster.bench import Gate, Switch, afr_of
+from tests.translators.cluster.identity_bench import KEY, NAMES, disks, identity, mirror, used
 from volgraph.graph import (
     ROOT_GFID,
     ROOT_LOC,
@@ -35,50 +34,6 @@ from volgraph.translators.storage.memory import Memory, MemoryStore
 from volgraph.volspec import parse
 
 pytestmark = pytest.mark.anyio
-
-KEY = "trusted.afr.mirror.volgraph-id"
-NAMES = ("b0", "b1", "b2")
-
-
-@asynccontextmanager
-async def mirror(stores: Iterable[MemoryStore], off: Iterable[int] = (), **options: Any) -> AsyncIterator[Bench]:
-    """A new client over bricks that are there already; those `off` are away from the start."""
-    options.setdefault("self_heal_daemon", False)
-    bricks = [Memory(f"m{number}", store=store) for number, store in enumerate(stores)]
-    switches = [Switch(f"b{number}", (brick,), on=number not in off) for number, brick in enumerate(bricks)]
-    top = Afr("mirror", switches, **options)
-    async with Graph(top) as graph:
-        yield Bench(graph, top, switches, bricks)
-
-
-def disks(count: int) -> list[MemoryStore]:
-    return [MemoryStore() for _ in range(count)]
-
-
-async def used(count: int) -> list[MemoryStore]:
-    """The disks of a mirror with one file."""
-    stores = disks(count)
-    async with mirror(stores) as bench:
-        await bench.mkdir("d")
-        await bench.write("d/f", b"precious")
-    return stores
-
-
-def identity(store: MemoryStore, key: str = KEY) -> Identity | None:
-    return Identity.read(store.inodes[ROOT_GFID].xattrs.get(key))
-
-
-async def filled(bench: Bench, name: str) -> None:
-    """Accept a child, heal, and all copies are alike."""
-    await afr_of(bench).accept(name)
-    report = await afr_of(bench).heal(full=True)
-
-    assert report.clean, report
-    assert afr_of(bench).up == set(range(len(bench.bricks)))
-    assert bench.images_equal()
-    assert not any(bench.marks())
-    assert await bench.read("d/f") == b"precious"
-
 
 # --- first use -------------------------------------------------------------------------------------------------------
 
@@ -247,114 +202,6 @@ async def test_a_brick_of_another_volume_does_not_take_the_place_of_one_that_ser
         bench.switches[0].turn(True)
         assert bench.top.state is State.UP
         assert afr_of(bench).up == {1}
-
-
-# --- accepted --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("count", [2, 3])
-async def test_a_replaced_disk_is_filled_once_it_is_accepted(count: int) -> None:
-    stores = await used(count)
-    for place in range(count):
-        stores[place] = MemoryStore()
-        async with mirror(stores) as bench:
-            await filled(bench, f"b{place}")
-        async with mirror(stores) as bench:
-            assert afr_of(bench).up == set(range(count))
-
-
-async def test_what_an_accepted_brick_has_had_before_never_wins() -> None:
-    """It stood here once, is older than its marks say, and blames the others."""
-    stores = await used(2)
-    old, stores[1] = stores[1], MemoryStore()
-    async with mirror(stores) as bench:
-        await filled(bench, "b1")
-        await bench.write("d/f", b"newer")
-        await bench.write("d/g", b"new")
-    stores[1] = old
-    for inode in old.inodes.values():
-        inode.xattrs["trusted.afr.b0"] = bytes(3) + b"\1" + bytes(3) + b"\1" + bytes(3) + b"\1"
-    async with mirror(stores) as bench:
-        assert afr_of(bench).up == {0}
-        await bench.write("d/f", b"precious")
-        await filled(bench, "b1")
-        assert await bench.read("d/g") == b"new"
-
-
-async def test_the_healer_fills_an_accepted_child_by_itself() -> None:
-    stores = await used(2)
-    stores[0] = MemoryStore()
-    async with mirror(stores, self_heal_daemon=True) as bench:
-        await afr_of(bench).accept("b0")
-        await afr_of(bench).crawler.rest()
-        assert bench.images_equal()
-
-
-@pytest.mark.parametrize("done", range(8))
-async def test_an_acceptance_that_was_cut_off_can_be_repeated(done: int) -> None:
-    stores = await used(3)
-    stores[1] = MemoryStore()
-    fops = itertools.count()
-
-    def dies(name: str, args: tuple[Any, ...]) -> OSError | None:
-        return fail(errno.EIO) if name in ("xattrop", "setxattr") and next(fops) >= done else None
-
-    async with mirror(stores) as bench:
-        for switch in bench.switches:
-            switch.refuse = dies
-        try:
-            await afr_of(bench).accept("b1")
-        except OSError:
-            assert 1 not in afr_of(bench).up
-    async with mirror(stores) as bench:
-        assert {0, 2} <= afr_of(bench).up
-        await bench.write("d/f", b"precious")
-        await filled(bench, "b1")
-
-
-async def test_other_clients_hear_of_an_acceptance(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(known_children, "RETRY_SECONDS", 0.01)
-    stores = await used(2)
-    stores[1] = MemoryStore()
-    async with mirror(stores) as one, mirror(stores) as other:
-        await filled(one, "b1")
-        with anyio.fail_after(5):
-            while afr_of(other).up != {0, 1}:
-                await other.graph.next_change()
-        assert afr_of(other).known.reasons == {}
-
-
-async def test_a_child_is_accepted_only_when_all_others_can_be_asked() -> None:
-    stores = await used(3)
-    stores[1] = MemoryStore()
-    async with mirror(stores, off=[2], quorum_type="none") as bench:
-        with pytest.raises(OSError) as caught:
-            await afr_of(bench).accept("b1")
-        assert caught.value.errno == errno.ENOTCONN
-        assert "b2" in str(caught.value)
-
-
-async def test_a_child_that_is_known_stays_who_it_is_and_is_filled() -> None:
-    stores = await used(2)
-    before = [identity(store) for store in stores]
-    async with mirror(stores) as bench:
-        await filled(bench, "b1")
-    assert [identity(store) for store in stores] == before
-
-
-async def test_what_a_known_child_knows_better_is_not_overwritten() -> None:
-    async with mirror(await used(2)) as bench:
-        with bench.without(0):
-            await bench.write("better", b"only b1 has it")
-        await filled(bench, "b1")
-        assert await bench.read("better") == b"only b1 has it"
-
-
-async def test_one_more_child_is_accepted_and_filled() -> None:
-    stores = [*await used(2), MemoryStore()]
-    async with mirror(stores) as bench:
-        assert afr_of(bench).up == {0, 1}
-        await filled(bench, "b2")
 
 
 # --- children that cannot be known -----------------------------------------------------------------------------------
