@@ -20,6 +20,7 @@ MEANINGS = {
     "I21": "conflicting locks are never both held, and none outlives its owner's connection",
     "I22": "everything ends, within a bound of (virtual) time",
     "I23": "what nobody uses any more is given back: fds, locks, tasks",
+    "I26": "no brick is special: renamed bricks, renamed outcomes",
     "I27": "clocks of bricks that are wrong change nothing",
     "I28": "what was fsynced survives a loss of power, and marks never claim more than the disk has",
     "fence": "nothing is sent to a laggard before it has answered what it was asked",
