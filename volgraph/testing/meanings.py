@@ -11,7 +11,7 @@ MEANINGS = {
     "I08": "what a heal makes is what was acked: a copy that is empty, stale or outvoted is never its source",
     "I11": "what was deleted, and acked so, is not there again",
     "I12": "copies that blame each other, or have different objects at one name, are EIO until a person decides",
-    "I13": "an object is at one gfid on all copies, a gfid is one object, and a directory has one parent",
+    "I13": "what stands at one path has one gfid on all copies, a gfid is one object, and a directory has one parent",
     "I14": "a name that is made, moved or linked is there before a crash or after it, never half",
     "I15": "every stack answers like a plain directory",
     "I16": "a tree of afrs is one afr to its caller, and there exactly when its quorums say so",
