@@ -59,8 +59,8 @@ class Change(Generic[R]):
         if self.error is not None:
             raise self.error
         if self._reply is None:
-            any_reply, about = self._any_reply, self.transaction.marked[0].gfid
-            if isinstance(any_reply, (Made, Renamed)):
+            about = self.transaction.marked[0].gfid
+            if self.transaction.kind is Kind.ENTRY and isinstance(any_reply := self._any_reply, (Made, Renamed)):
                 about = any_reply.iatt.gfid
             self._reply = self._outcomes[self.transaction.afr.choice.of(self.done_on, about)].reply
         return self._reply

@@ -83,7 +83,8 @@ class ContentChanges:
         `closes`: nothing is left open after it."""
         stream = self._streams.entered(target.gfid, span) or await self._enter(call, target, span)
         change = self._change(stream, call, wind, stable)
-        await self._streams.carry_out(stream, span, change, closes)
+        if not self._streams.carried_out(stream, span, change, closes):
+            await self._streams.carry_out(stream, span, change, closes)
         if closes:
             self._streams.raise_unsaved(target.gfid)
         return change
@@ -114,7 +115,8 @@ class ContentChanges:
             self._streams.leave(stream, WHOLE)
             raise
         change = self._change(stream, call, wind(end), stable, end)
-        await self._streams.carry_out(stream, WHOLE, change)
+        if not self._streams.carried_out(stream, WHOLE, change):
+            await self._streams.carry_out(stream, WHOLE, change)
         return change
 
     async def _enter(self, call: Call, target: Loc | Fd, span: Span) -> Stream:

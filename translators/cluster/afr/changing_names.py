@@ -130,7 +130,8 @@ class NameChanges:
         streams = self._streams
         stream = streams.entered(directory.gfid, names) or await streams.enter(call, directory, names, begin)
         change: Change[Any] = Change(stream.transaction, call, wind, makes_object)
-        await streams.carry_out(stream, names, change)
+        if not streams.carried_out(stream, names, change):
+            await streams.carry_out(stream, names, change)
         if change.error is not None:
             raise change.error
         return change

@@ -78,29 +78,42 @@ class Streams:
             raise
         return stream
 
-    async def carry_out(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool = False) -> None:
-        """Carry out a change whose turn it is. It stays a user of the stream until its last phase is done, though its
-        caller be cancelled long before. `closes`: nothing is left open after it.
+    def carried_out(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool = False) -> bool:
+        """Carry out a change whose turn it is. Is all done by now? Otherwise it goes on with `carry_out`. `closes`:
+        nothing is left open after it.
 
         ENOTCONN: children have failed since the stream was opened. What else it came to, the change says.
         """
-        transaction = stream.transaction
-        if not self._afr.quorum.met(transaction.live):
+        if not self._afr.quorum.met(stream.transaction.live):
             self.leave(stream, claim, closes)
             raise fail(errno.ENOTCONN, f"{self._afr.name}: too few children are left")
         try:
-            if change.done_at_once():
-                change.conclude()
-                self.leave(stream, claim, closes)
-            else:
-                await self._afr.steps(transaction).run(self._judged(stream, claim, change, closes))
+            if not change.done_at_once():
+                return False
+            change.conclude()
         except Exception:
-            if not change.over:  # a bug of our own: nobody knows what has happened
-                transaction.in_the_dark()
-                self.leave(stream, claim, closes)
+            self._bug_in(stream, claim, change, closes)
             raise
+        self.leave(stream, claim, closes)
+        return not (closes or stream.single)
+
+    async def carry_out(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool = False) -> None:
+        """The same, however long that takes. The change stays a user of the stream until its last phase is done, though
+        its caller be cancelled long before."""
+        if not change.over:
+            try:
+                await self._afr.steps(stream.transaction).run(self._judged(stream, claim, change, closes))
+            except Exception:
+                self._bug_in(stream, claim, change, closes)
+                raise
         if closes or stream.single:
             await stream.over
+
+    def _bug_in(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool) -> None:
+        """Unless all was over, nobody knows what has happened."""
+        if not change.over:
+            stream.transaction.in_the_dark()
+            self.leave(stream, claim, closes)
 
     def _judged(self, stream: Stream, claim: Claim, change: Change[Any], closes: bool) -> Phase | None:
         """What is left to do of it. Then it is over, and whoever missed it is on record; or that is its error."""
