@@ -221,6 +221,58 @@ async def test_attributes_in_split_brain_in_a_pair_are_healed_from_the_pair_that
         assert not any(bench.marks())
 
 
+async def test_attributes_in_split_brain_in_a_pair_are_healed_and_what_one_copy_alone_doubts_is_not_forgotten() -> None:
+    """Before it missed new attributes, the last brick alone took a write whose client died."""
+    async with binary_tree(read_hash_mode=0) as bench:
+        await bench.write("f", b"old")
+        fd, others, last = await bench.open("f"), bench.switches[:3], bench.switches[3]
+        for switch in others:
+            switch.turn(False)
+        written: list[str] = []
+        last.refuse = lambda name, args: fail(errno.ENOTCONN, "dead") if "writev" in written else written.append(name)
+        with pytest.raises(OSError):
+            await bench.top.writev(bench.call, fd, b"new and more", 0)
+        last.turn(False)
+        last.refuse = lambda name, args: None
+        for switch in others:
+            switch.turn(True)
+        await bench.top.setattr(bench.call, Loc(fd.gfid), NewAttributes(mode=0o711))
+        last.turn(True)
+        for _ in range(2):
+            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+
+        assert all(report.clean for report in reports)
+        assert bench.images_equal()
+        assert not any(bench.marks())
+
+
+async def test_copies_in_split_brain_are_left_alone_while_one_beside_them_is_away() -> None:
+    """That one missed nothing, and says so itself when it is back: no more than that the others know less than it."""
+    bricks = [Memory(f"m{number}") for number in range(4)]
+    switches = [Switch(f"b{number}", (brick,)) for number, brick in enumerate(bricks)]
+    options: dict[str, Any] = {"self_heal_daemon": False, "known_children": False, "quorum_type": "none"}
+    top = Afr("top", (switches[0], Afr("right", switches[1:], **options)), **options)
+    async with Graph(top) as graph:
+        bench = Bench(graph, top, switches, bricks)
+        gfid = await bench.mkdir("d")
+        for gone, mode in (((2,), 0o700), ((1,), 0o711), ((0, 1, 2), 0o755)):
+            for number in gone:
+                switches[number].turn(False)
+            await top.setattr(bench.call, Loc(gfid), NewAttributes(mode=mode))
+            for number in gone:
+                switches[number].turn(True)
+        with bench.without(3):
+            for afr in graph.find(Afr):
+                await afr.heal()
+        for _ in range(2):
+            reports = [await afr.heal() for afr in graph.find(Afr)]
+
+        assert all(report.clean for report in reports), reports
+        assert (await top.stat(bench.call, Loc(gfid))).iatt.mode & 0o777 == 0o755
+        assert bench.images_equal()
+        assert not any(bench.marks())
+
+
 async def test_a_pair_in_split_brain_is_left_alone_where_it_alone_has_something() -> None:
     """One of its copies took a write while the other pair was away, and only that copy says so."""
     async with binary_tree() as bench:
