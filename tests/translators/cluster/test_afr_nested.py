@@ -273,6 +273,30 @@ async def test_copies_in_split_brain_are_left_alone_while_one_beside_them_is_awa
         assert not any(bench.marks())
 
 
+async def test_nothing_is_healed_from_a_pair_of_which_one_copy_is_away_that_may_know_better() -> None:
+    """The other copy of the left pair says that the right one has missed a write; but that has another one."""
+    async with binary_tree() as bench:
+        await bench.write("f", b"....")
+        b0, b1, b2, b3 = bench.switches
+        for gone, data, place in (((b0, b2, b3), b"one", 0), ((b1,), b"two", 1)):
+            for switch in gone:
+                switch.turn(False)
+            fd = await bench.open("f")
+            await bench.top.writev(bench.call, fd, data, place)
+            await bench.top.flush(bench.call, fd)
+            for switch in gone:
+                switch.turn(True)
+        with bench.without(0):
+            for afr in bench.graph.find(Afr):
+                await afr.heal()
+        for _ in range(2):
+            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+
+        assert reports[0].split_brain
+        held = [brick.store.inodes[fd.gfid].contents.read(0, 4) for brick in bench.bricks]
+        assert held == [b".two", b"one.", b".two", b".two"]
+
+
 async def test_a_pair_in_split_brain_is_left_alone_where_it_alone_has_something() -> None:
     """One of its copies took a write while the other pair was away, and only that copy says so."""
     async with binary_tree() as bench:
