@@ -517,7 +517,7 @@ async def test_a_lock_of_an_application_is_held_on_those_that_answer_and_given_b
 
 
 async def test_who_waits_on_a_laggard_for_a_lock_that_its_fence_keeps_does_not_keep_the_fence() -> None:
-    """Two changes of one name: the first is late on the laggard, and the second waits there for the first one's lock."""
+    """Two changes of one name: the first is late on the laggard, and the second waits there for its lock."""
     async with mirror(laggard_timeout=SOON) as bench:
         gate = hung(bench, "mkdir", child=0)
         async with anyio.create_task_group() as group:
