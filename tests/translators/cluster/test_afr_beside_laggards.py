@@ -184,6 +184,47 @@ async def test_a_lock_of_an_application_is_held_on_those_that_answer_and_given_b
         assert locks_left(bench) == 0
 
 
+async def test_who_waits_on_a_laggard_for_a_lock_that_its_fence_keeps_does_not_keep_the_fence() -> None:
+    """Two changes of one name: the first is late on the laggard, and the second waits there for its lock."""
+    async with mirror(laggard_timeout=SOON) as bench:
+        gate = hung(bench, "mkdir", child=0)
+        async with anyio.create_task_group() as group:
+            with anyio.fail_after(LONG):
+                group.start_soon(bench.mkdir, "d")
+                while not gate.busy:
+                    await anyio.lowlevel.checkpoint()
+                with pytest.raises(FileExistsError):
+                    await bench.mkdir("d")
+        assert set(afr_of(bench).laggards.fenced) == {0}
+        gate.open()
+
+        assert not afr_of(bench).laggards.fenced
+        assert locks_left(bench) == 0
+
+
+async def test_an_application_that_waits_on_a_laggard_for_a_lock_of_another_does_not_keep_the_fence() -> None:
+    async with mirror(3, laggard_timeout=SOON) as bench:
+        gfid = await bench.mkdir("d")
+        first, second = Call(client="a", lk_owner=b"a"), Call(client="b", lk_owner=b"b")
+        lock, unlock = Flock(), Flock(LockType.UNLOCK)
+        await bench.top.inodelk(first, "app", Loc(gfid), LockCommand.SET, lock)
+        async with anyio.create_task_group() as group:
+            with anyio.fail_after(LONG):
+                await bench.switches[0].inodelk(first, "app", Loc(gfid), LockCommand.SET, unlock)
+                group.start_soon(awaiting, bench.top.inodelk, second, "app", Loc(gfid), LockCommand.WAIT, lock)
+                while not bench.bricks[1].locks.waiting:
+                    await anyio.lowlevel.checkpoint()
+                gate = hung(bench, "mkdir")
+                await bench.mkdir("e")
+                assert set(afr_of(bench).laggards.fenced) == {1}
+                await bench.top.inodelk(first, "app", Loc(gfid), LockCommand.SET, unlock)
+        gate.open()
+        assert not afr_of(bench).laggards.fenced
+        await bench.top.inodelk(second, "app", Loc(gfid), LockCommand.SET, unlock)
+
+        assert locks_left(bench) == 0
+
+
 async def test_a_lock_that_was_granted_just_before_it_was_withdrawn_is_not_taken_for_held() -> None:
     """The grant is on its way still when the lock is given back."""
     async with clients(copies=2, laggard_timeout=SOON) as (one, two):

@@ -35,6 +35,19 @@ async def test_what_was_overwritten_is_on_the_disks_before_its_marks_are_cleared
         ]
 
 
+async def test_what_the_caller_has_fsynced_is_not_fsynced_once_more() -> None:
+    async with mirror() as bench:
+        await bench.write("f", b"base")
+        fd = await bench.open("f")
+        await bench.top.writev(bench.call, fd, b"over", 0)
+        await bench.top.fsync(bench.call, fd)
+
+        assert [switch.seen.count("fsync") for switch in bench.switches] == [1, 1]
+        await bench.top.writev(bench.call, fd, b"once", 0)
+        await bench.top.flush(bench.call, fd)
+        assert [switch.seen.count("fsync") for switch in bench.switches] == [2, 2]
+
+
 @pytest.mark.parametrize("why", ["appended", "written through", "not asked for"])
 async def test_no_fsync_where_none_is_owed(why: str) -> None:
     async with mirror(post_op_delay=FOR_EVER, ensure_durability=why != "not asked for") as bench:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -102,9 +103,7 @@ async def hold(
         raise
     except BaseException:
         waiter.gave_up = True
-        if waiter.waits_on is not None:
-            withdrawing = call.with_xdata({**(call.xdata or {}), WITHDRAW_KEY: 1})
-            lock.give(Answers(), (afr.children[waiter.waits_on],), withdrawing, domain)
+        withdraw(afr, waiter, call, lock, domain)
         waiter.left = work
         if work.settled:
             waiter.left = afr.tasks.start(given(afr, give(afr, waiter.holds, call, lock, domain)))
@@ -238,8 +237,17 @@ class Asking:
             self.waiter.since[child] = afr.departures[child]
             self.lock.take(answers, (afr.children[child],), self.call, self.domain, wait)
         # Whoever waits for a lock is not late: it is waited for until the child is fenced for something else.
-        outcomes = await afr.laggards.outcomes(answers, frozenset(afr.up), (), _nothing if wait else None)
+        withdrawal = partial(withdraw, afr, self.waiter, self.call, self.lock, self.domain) if wait else None
+        outcomes = await afr.laggards.outcomes(answers, frozenset(afr.up), (), withdrawal)
         self.outcomes |= {afr.index[outcome.child]: outcome for outcome in outcomes}
+
+
+def withdraw(afr: ReplicaSet, waiter: Waiter, call: Call, lock: Lock, domain: str) -> None:
+    """Wait no more on the child that it waits on. Once: a second unlock could take away what was held before."""
+    child, waiter.waits_on = waiter.waits_on, None
+    if child is not None:
+        withdrawing = call.with_xdata({**(call.xdata or {}), WITHDRAW_KEY: 1})
+        lock.give(Answers(), (afr.children[child],), withdrawing, domain)
 
 
 async def give_back(afr: ReplicaSet, call: Call, lock: Lock, domain: str) -> Any:
@@ -281,7 +289,3 @@ async def _answer(afr: ReplicaSet, call: Call, domain: str, lock: Lock, unlocks:
     else:
         reply = (await hold(afr, call, lock, domain, waits)).reply
     return reply
-
-
-def _nothing() -> None:
-    """The request is not withdrawn."""

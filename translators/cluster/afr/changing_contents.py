@@ -45,15 +45,19 @@ WHOLE = Span(0, float("inf"))
 
 @attrs.define(eq=False)
 class ContentChange(Change[R]):
-    """`end` is where the file ended, if the change begins there."""
+    """`end` is where the file ended, if the change begins there; `syncs`: what was written before is on the disks after
+    it."""
 
     stream: Stream = attrs.field(kw_only=True)
     end: int | None = attrs.field(kw_only=True)
+    syncs: bool = attrs.field(kw_only=True)
 
     def conclude(self) -> None:
         if self.error is None:
             self.stream.size = None if self.end is None else self.end + self.reply.count  # type: ignore[attr-defined]
-            if self.asks and not self._appended():
+            if self.syncs:
+                self.transaction.unstable = False
+            elif self.asks and not self._appended():
                 self.transaction.unstable = True
         self.over = True
 
@@ -80,9 +84,9 @@ class ContentChanges:
         self, call: Call, target: Loc | Fd, span: Span, wind: Wind, *, stable: bool = False, closes: bool = False
     ) -> Change[Any]:
         """Change the contents of a file, on all copies. `stable`: the children answer when it is on their disks;
-        `closes`: nothing is left open after it."""
+        `closes`: so is all that was written before, and nothing is left open after it."""
         stream = self._streams.entered(target.gfid, span) or await self._enter(call, target, span)
-        change = self._change(stream, call, wind, stable)
+        change = self._change(stream, call, wind, stable, syncs=closes)
         if not self._streams.carried_out(stream, span, change, closes):
             await self._streams.carry_out(stream, span, change, closes)
         if closes:
@@ -130,12 +134,12 @@ class ContentChanges:
         return await self._streams.enter(call, target, span, begin)
 
     def _change(
-        self, stream: Stream, call: Call, wind: Wind, stable: bool, end: int | None = None
+        self, stream: Stream, call: Call, wind: Wind, stable: bool, end: int | None = None, syncs: bool = False
     ) -> ContentChange[Any]:
         transaction = stream.transaction
         asks = None if stable or transaction.unstable else ASKS_WHETHER_IT_APPENDS
         stream.size = None
-        return ContentChange(transaction, call, wind, asks=asks, stream=stream, end=end)
+        return ContentChange(transaction, call, wind, asks=asks, stream=stream, end=end, syncs=syncs)
 
     async def _end_of_file(self, stream: Stream, fd: Fd) -> int:
         """As one good copy tells it; the next one, where that fails."""

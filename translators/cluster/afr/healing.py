@@ -91,12 +91,22 @@ class Healing:
         if len(self.afr.up) < len(self.afr.children):
             away = [child.name for number, child in enumerate(self.afr.children) if number not in self.afr.up]
             raise NotNow(f"{', '.join(away)} down")
+        self._require_whole_children()
         outcomes = await look(self.afr, self.call, self.loc, {"list-xattr": 1})
         for number, outcome in outcomes.items():
             if outcome.error is not None and outcome.errno not in ABSENT:
                 raise NotNow(f"{self.name(number)}: {outcome.error.strerror}")
         self.copies = copies_of(self.afr.keys, outcomes)
         self.xattrs = {child: dict(outcomes[child].reply.xdata or {}) for child in self.copies}
+
+    def _require_whole_children(self) -> None:
+        """Nor may a copy be away of an afr below of which a part can go on without knowing what the rest has: what that
+        one knows better may be here, too, on the very copy that its sibling says has missed something."""
+        from .replica_set import ReplicaSet
+
+        for node in children_first(self.afr):
+            if isinstance(node, ReplicaSet) and not node.quorum.overlaps and len(node.up) < len(node.children):
+                raise NotNow(f"a copy of {node.name} is down")
 
     def require_all(self) -> None:
         """Every child must have the object: where it is missing, its directory has to be healed first."""

@@ -5,8 +5,9 @@ be overwritten, and it does not matter which of them counts until then. So that 
 then one of its copies is taken for good, and the others are healed from it; from then on it is a child that missed
 something like any other. Whoever is killed in between leaves a child that is known to be bad.
 
-Not where one of those copies says that the other child has missed something, too: then nobody is right. And not the
-names of a directory: with what one copy alone has the contents of files might go that no other child has.
+Not where one of those copies says that the other child has missed something, too: then nobody is right; nor while one
+of them is away, that may say so. And not the names of a directory: with what one copy alone has the contents of files
+might go that no other child has.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ....graph import Gfid, children_first
-from .changelog import Kind, Record, packed
+from .changelog import COUNTERS, NONE, Kind, Record, packed, unpacked
 from .healing import Healing
-from .reading import copies_of, look
+from .reading import ABSENT, copies_of, look
 from .verdict import conflict, contents_of, direction
 
 if TYPE_CHECKING:
@@ -75,15 +76,22 @@ async def _found(healing: Healing) -> tuple[Torn, frozenset[int]]:
         return torn, frozenset()
     kinds = contents_of(next(iter(healing.copies.values())).iatt)
     told: dict[int, list[Record]] = defaultdict(list)
+    unheard: set[int] = set()
     for child, node in afrs_below(afr):
         outcomes = await look(node, healing.call, healing.loc, afr.keys.asked)
         copies = copies_of(node.keys, outcomes)
+        if len(node.children) not in (len(copies), sum(each.errno in ABSENT for each in outcomes.values())):
+            unheard.add(child)
         told[child] += [Record.read(afr.keys, each.value.xdata) for each in outcomes.values() if each.value is not None]
         for kind in kinds if copies else ():
             if direction(node.suspects.owing(copies, kind), kind, node.quorum.majority).split:
                 torn.nodes[kind].setdefault(child, []).append(node)
     torn.told = [record for child in torn.children for record in told[child]]
-    return torn, _right(healing, torn, kinds)
+    good = _right(healing, torn, kinds)
+    for nodes in torn.nodes.values():
+        for child in unheard & nodes.keys():
+            del nodes[child]  # it may turn out to be right
+    return torn, good
 
 
 def _right(healing: Healing, torn: Torn, kinds: Sequence[Kind]) -> frozenset[int]:
@@ -103,9 +111,33 @@ async def _give_in(node: ReplicaSet, gfid: Gfid, kind: Kind) -> None:
         copies = healing.copies
         if direction(node.suspects.owing(copies, kind), kind, node.quorum.majority).split:
             taken = min(node.suspects.beside(copies))
+            if kind is Kind.METADATA:
+                await _keep_marks_of_others(healing, taken)
             await healing.blame(kind, [taken], copies.keys() - {taken})
             for witness, copy in sorted(copies.items()):
                 said = copy.record.pending[taken][kind]
                 if said:
                     await healing.add(witness, healing.loc, {node.keys.pending[taken]: packed(kind, -said)})
     await node.heal(gfid)
+
+
+async def _keep_marks_of_others(healing: Healing, taken: int) -> None:
+    """To this afr the changelogs of those above are attributes like any other, and go with a copy's attributes: what
+    any copy says of what others missed, or of doubts, the one that is taken says, too."""
+    told = {
+        child: {name: unpacked(value) for name, value in xattrs.items() if _is_mark_of_another(name, healing.afr)}
+        for child, xattrs in healing.xattrs.items()
+    }
+    lacking = {}
+    for name in frozenset().union(*told.values()):
+        said = told[taken].get(name, NONE)
+        most = map(max, zip(*(each.get(name, NONE) for each in told.values()), strict=True))
+        more = [high - low for high, low in zip(most, said, strict=True)]
+        if any(more):
+            lacking[name] = COUNTERS.pack(*more)
+    if lacking:
+        await healing.add(taken, healing.loc, lacking)
+
+
+def _is_mark_of_another(name: str, afr: ReplicaSet) -> bool:
+    return name.startswith("trusted.afr.") and not afr.keys.owned(name)

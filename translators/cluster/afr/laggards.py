@@ -2,10 +2,11 @@
 
 For whoever asked it is as if the laggard's connection had been cut at that moment: it takes no further part, is blamed
 for what it misses, and is not read. But nothing was cut: what it was asked to do it may still do, at any time. So it is
-fenced. Nothing is sent to it until it has answered everything; and the locks that it has granted, or may have, are kept
-that long, so that what comes late finds neither a newer change nor a heal in its place. Then the locks are given back,
-and it is a child like the others, to be healed. A connection that is cut ends the fence too, and the locks with it; but
-not one around a cluster that is down: those of its children that are up keep what they have granted.
+fenced. Nothing is sent to it until it has answered everything, but that who waits there for a lock does so no more; and
+the locks that it has granted, or may have, are kept that long, so that what comes late finds neither a newer change nor
+a heal in its place. Then the locks are given back, and it is a child like the others, to be healed. A connection that
+is cut ends the fence too, and the locks with it; but not one around a cluster that is down: those of its children that
+are up keep what they have granted.
 """
 
 from __future__ import annotations
@@ -135,6 +136,8 @@ class Laggards:
             others = {child: code for child, code in answered.items() if child not in silent}
             decided = enough(others, before, good, afr.quorum)
             if silent <= self.fenced and (decided or withdraw is not None):
+                if withdraw is not None:
+                    withdraw()  # it may wait for a lock that is given back when the fence ends
                 self._leave_behind(answers)
                 break
             if decided and deadline == math.inf:
