@@ -25,7 +25,6 @@ from ....graph import (
     Outcome,
     Translator,
     XattropKind,
-    children_first,
     fail,
     fan_out,
 )
@@ -102,10 +101,8 @@ class Healing:
     def _require_whole_children(self) -> None:
         """Nor may a copy be away of an afr below of which a part can go on without knowing what the rest has: what that
         one knows better may be here, too, on the very copy that its sibling says has missed something."""
-        from .replica_set import ReplicaSet
-
-        for node in children_first(self.afr):
-            if isinstance(node, ReplicaSet) and not node.quorum.overlaps and len(node.up) < len(node.children):
+        for node in self.afr.afrs_below:
+            if not node.quorum.overlaps and len(node.up) < len(node.children):
                 raise NotNow(f"a copy of {node.name} is down")
 
     def require_all(self) -> None:
@@ -120,10 +117,8 @@ class Healing:
     async def require_one_mind_below(self, kind: Kind) -> None:
         """What an afr below shows of an object that is in doubt there is one copy's word: it is settled there first, or
         it could be settled otherwise later, with nobody here knowing."""
-        from .replica_set import ReplicaSet
-
-        for node in children_first(self.afr):
-            if isinstance(node, ReplicaSet) and node is not self.afr and await self._in_doubt_at(node, kind):
+        for node in self.afr.afrs_below:
+            if await self._in_doubt_at(node, kind):
                 await node.heal(self.gfid)
                 if await self._in_doubt_at(node, kind):
                     raise NotNow(f"{node.name} is not of one mind")

@@ -47,7 +47,7 @@ class Torn:
 
 async def overrule(healing: Healing) -> None:
     """Let what is in split-brain below one child give in to a child that missed nothing."""
-    if not afrs_below(healing.afr):
+    if not healing.afr.afrs_below:
         return
     found, good = await _found(healing)
     for kind in [kind for kind in HEALED_FROM_ABOVE if found.nodes[kind]] if good else ():
@@ -61,7 +61,7 @@ async def overrule(healing: Healing) -> None:
         await healing.inspect()
 
 
-def afrs_below(afr: ReplicaSet) -> list[tuple[int, ReplicaSet]]:
+def _afrs_by_child(afr: ReplicaSet) -> list[tuple[int, ReplicaSet]]:
     """Every afr in this graph that holds what a child has, with the child's index; those at the bottom first."""
     from .replica_set import ReplicaSet
 
@@ -77,7 +77,7 @@ async def _found(healing: Healing) -> tuple[Torn, frozenset[int]]:
     kinds = contents_of(next(iter(healing.copies.values())).iatt)
     told: dict[int, list[Record]] = defaultdict(list)
     unheard: set[int] = set()
-    for child, node in afrs_below(afr):
+    for child, node in _afrs_by_child(afr):
         outcomes = await look(node, healing.call, healing.loc, afr.keys.asked)
         copies = copies_of(node.keys, outcomes)
         if len(node.children) not in (len(copies), sum(each.errno in ABSENT for each in outcomes.values())):

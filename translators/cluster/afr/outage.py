@@ -23,7 +23,6 @@ from ....graph import (
     Outcome,
     Translator,
     XattropKind,
-    children_first,
     fail,
     fan_out,
 )
@@ -54,10 +53,8 @@ async def doubt_what_differs(afr: ReplicaSet) -> None:
 
 async def _healed_below(afr: ReplicaSet) -> None:
     """An afr below whose bricks have lost their power shows now this copy and now that one, until it is healed."""
-    from .replica_set import ReplicaSet
-
-    for node in children_first(afr):
-        if isinstance(node, ReplicaSet) and node is not afr and not (await node.heal(full=True)).clean:
+    for node in afr.afrs_below:
+        if not (await node.heal(full=True)).clean:
             raise fail(errno.EBUSY, f"{node.name} is not healed yet")
 
 

@@ -110,7 +110,7 @@ class ReplicaSet(AfrSettings):
 
     async def start(self) -> None:
         self._make_parts()
-        nested = [node.name for node in children_first(self) if isinstance(node, ReplicaSet) and node is not self]
+        nested = [node.name for node in self.afrs_below]
         if self.name in nested:
             raise fail(errno.EINVAL, f"{self.name}: an afr below it has the same name, and would share its locks")
         dirty = self.dirty_key or (f"trusted.afr.{self.name}.dirty" if nested else "trusted.afr.dirty")
@@ -121,6 +121,11 @@ class ReplicaSet(AfrSettings):
 
     async def stop(self) -> None:
         self.streams.stop()
+
+    @property
+    def afrs_below(self) -> list[ReplicaSet]:
+        """Those in this graph, the lowest first."""
+        return [node for node in children_first(self) if isinstance(node, ReplicaSet) and node is not self]
 
     # --- children that come and go -----------------------------------------------------------------------------------
 
