@@ -38,6 +38,9 @@ class Inodes(Generic[C]):
             self._contexts.move_to_end(gfid)
         return context
 
+    def __iter__(self) -> Iterator[Gfid]:
+        return iter(self._contexts)
+
     def known(self, gfid: Gfid) -> C | None:
         """The context if there is one already."""
         return self._contexts.get(gfid)

@@ -97,6 +97,7 @@ class Bench:
         self._remember(children)
         self.read(readers if self.trial.acked and readers else [self.everyone])
         self.early = copy.copy(self.trial)
+        self.early.owing = frozenset(number for number, child in enumerate(children) if child.owing)
         for child in children:
             child.decide = None
             child.catch_up(heard=False)

@@ -69,6 +69,8 @@ class Trial:
     held: Sequence[Value] = ()
     images: Sequence[Image] = ()
     marks: Sequence[Marks] = ()
+    owing: frozenset[int] = frozenset()
+    """The children that owe an answer, while this is looked at."""
     left_behind: object = None
     """All that is on the bricks. Whoever comes anew finds the same wherever this is equal."""
     readings: Sequence[tuple[str, Value | OSError]] = ()
@@ -135,16 +137,19 @@ Check: TypeAlias = Callable[[Trial], Iterator[str]]
 
 
 def acked_is_kept(trial: Trial) -> Iterator[str]:
-    """I01: what was acked is on a copy that no unblamed copy blames, and can be read, unless the copies are torn; and
-    nothing is acked that must be refused."""
+    """I01: what was acked is on a copy that no unblamed copy blames, and can be read, unless the copies are torn, or
+    whoever has it owes an answer, or is blamed while one does; and nothing is acked that must be refused."""
     if trial.refusal and trial.error is None:
         yield "what had to be refused was acked"
     if not trial.acked:
         return
-    if not any(trial.held[child] == trial.after for child in trial.trusted):
+    having = {child for child in trial.trusted if trial.held[child] == trial.after}
+    if not having:
         yield "what was acked is on no copy that is trusted"
     who, seen = trial.readings[0]
-    if isinstance(seen, OSError) and not trial.torn:
+    if trial.owing:
+        having -= trial.owing.union(*trial.blame.values())
+    if isinstance(seen, OSError) and not trial.torn and having:
         yield f"what was acked cannot be read by {who}: {seen}"
 
 

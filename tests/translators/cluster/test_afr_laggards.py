@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, locks_left, mirror
+from tests.translators.cluster.bench import Bench, Gate, Switch, afr_of, locks_left, mirror, opened
 from tests.translators.cluster.laggard_bench import BUSY, FULL, GONE, LONG, SOON, healed_in_time, hung
 from volgraph.graph import (
     ROOT_GFID,
@@ -224,6 +224,25 @@ async def test_a_read_that_hangs_is_answered_by_another_copy() -> None:
         gate.open()
         assert bytes((await bench.top.readv(bench.call, fd, 10, 0)).data) == b"old"
         assert bench.switches[1].seen[-1] == "readv"
+
+
+async def test_what_is_known_to_be_good_on_a_laggard_alone_is_read_from_no_other_copy() -> None:
+    async with mirror(laggard_timeout=SOON) as bench:
+        fd = await opened(bench, b"old")
+        bench.switches[1].refuse = lambda name, args: fail(errno.EIO) if name == "writev" else None
+        await bench.top.writev(bench.call, fd, b"new", 0)
+        await bench.top.flush(bench.call, fd)
+        gate = hung(bench, "mkdir", child=0)
+        with anyio.fail_after(LONG):
+            await bench.mkdir("d")
+        assert set(afr_of(bench).laggards.fenced) == {0}
+
+        for _ in range(2):
+            with pytest.raises(OSError) as refused:
+                await bench.top.readv(bench.call, fd, 3, 0)
+            assert refused.value.errno == errno.EIO
+        gate.open()
+        assert bytes((await bench.top.readv(bench.call, fd, 3, 0)).data) == b"new"
 
 
 async def test_a_listing_that_began_on_a_laggard_ends_in_an_error_and_sends_it_nothing() -> None:

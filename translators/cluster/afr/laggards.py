@@ -4,7 +4,8 @@ For whoever asked it is as if the laggard's connection had been cut at that mome
 for what it misses, and is not read. But nothing was cut: what it was asked to do it may still do, at any time. So it is
 fenced. Nothing is sent to it until it has answered everything, but that who waits there for a lock does so no more; and
 the locks that it has granted, or may have, are kept that long, so that what comes late finds neither a newer change nor
-a heal in its place. Then the locks are given back, and it is a child like the others, to be healed. A connection that
+a heal in its place. Then the locks are given back, and it is a child like the others, to be healed. Meanwhile what is
+known to be good on fenced children alone is EIO: the others have missed something of it. A connection that
 is cut ends the fence too, and the locks with it; but not one around a cluster that is down: those of its children that
 are up keep what they have granted.
 """
@@ -20,7 +21,21 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 import attrs
 
-from ....graph import Answers, Call, Coming, Fd, Fop, Outcome, State, Translator, children_first, fail, fan_out, wind
+from ....graph import (
+    Answers,
+    Call,
+    Coming,
+    Fd,
+    Fop,
+    Gfid,
+    Outcome,
+    State,
+    Translator,
+    children_first,
+    fail,
+    fan_out,
+    wind,
+)
 from .locks import Lock
 from .phases import Phase, Wait
 from .verdict import Quorum
@@ -69,6 +84,8 @@ class Laggards:
     def __init__(self, afr: ReplicaSet) -> None:
         self._afr = afr
         self.fences: dict[int, Fence] = {}
+        self._fenced_good: dict[Gfid, frozenset[int]] = {}
+        """Objects of which fenced children alone have good copies, as far as is known, and which."""
         self._waiting: list[Coming[None]] = []
         self._closed = False
 
@@ -79,6 +96,10 @@ class Laggards:
     def fenced_since(self, fences: Mapping[int, Fence]) -> set[int]:
         """Those that were not yet fenced, or by another fence, when these were all."""
         return {child for child, fence in self.fences.items() if fences.get(child) is not fence}
+
+    def readable(self, gfid: Gfid, copies: frozenset[int]) -> frozenset[int]:
+        """Those of the copies that nobody blames that are not known to have missed what fenced children have."""
+        return copies & self._fenced_good.get(gfid, copies)
 
     # --- waiting -----------------------------------------------------------------------------------------------------
 
@@ -180,6 +201,10 @@ class Laggards:
                 log.info("%s: %s is %g s behind the others: fenced", afr.name, name, afr.laggard_timeout)
                 self.fences[child] = Fence()
             self._owes(child, self.fences[child], answer)
+        for gfid in afr.inodes:
+            good = afr.last_readable(gfid)
+            if good and good <= self.fenced:
+                self._fenced_good[gfid] = good
         afr.take_part(afr.admitted, better=False)
         for news in list(self._waiting):
             news.resolve(None)
@@ -226,9 +251,15 @@ class Laggards:
         log.info("%s: %s has caught up", self._afr.name, self._afr.children[child].name)
         for fd in self.fences.pop(child).released:
             self._afr.children[child].release(fd)
+        self._forget_good(child)
         self._afr.take_part(self._afr.admitted, better=True)
         if not self._down(child):
             self._afr.known.ask(child)
+
+    def _forget_good(self, child: int) -> None:
+        """The child is asked again what it has."""
+        for gfid in [gfid for gfid, good in self._fenced_good.items() if child in good]:
+            del self._fenced_good[gfid]
 
     def give(self, answers: Answers[Any], children: Collection[int], lock: Lock, call: Call, domain: str) -> None:
         """Wind an unlock; to fenced children when their fences end."""
@@ -255,6 +286,7 @@ class Laggards:
         asked."""
         if all(len(node.below) < 2 for node in children_first(self._afr.children[child])):
             self.fences.pop(child, None)
+            self._forget_good(child)
 
     def back(self, child: int) -> None:
         """The child is up again."""

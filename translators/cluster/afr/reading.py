@@ -144,10 +144,16 @@ async def inspect(afr: ReplicaSet, call: Call, gfid: Gfid) -> Inspection:
         if not copies:
             error = combined_error(list(outcomes.values()))
             raise fail(errno.ESTALE, gfid) if error.errno == errno.ENOENT else error
-        inspection = Inspection(generation, moment, copies, afr.suspects, afr.streams.own_marks(gfid, moment))
+        inspection = _inspection(afr, gfid, generation, moment, copies)
         if afr.inodes[gfid].learn(inspection):
             break
     return inspection
+
+
+def _inspection(afr: ReplicaSet, gfid: Gfid, generation: int, moment: int, copies: Mapping[int, Copy]) -> Inspection:
+    found = Inspection(generation, moment, copies, afr.suspects, afr.streams.own_marks(gfid, moment))
+    found.readable = afr.laggards.readable(gfid, found.readable)
+    return found
 
 
 def _require_quorum(afr: ReplicaSet, outcomes: dict[int, Outcome[LookedUp]]) -> None:
@@ -246,7 +252,7 @@ async def lookup(afr: ReplicaSet, call: Call, loc: Loc) -> LookedUp:
     if loc.named and loc.gfid not in (NULL_GFID, gfid):
         raise fail(errno.ESTALE, loc.name)
     everywhere = {child: copy for child, copy in copies.items() if copy.iatt.gfid == gfid}
-    inspection = Inspection(generation, moment, everywhere, afr.suspects, afr.streams.own_marks(gfid, moment))
+    inspection = _inspection(afr, gfid, generation, moment, everywhere)
     afr.inodes[gfid].learn(inspection)
     # Where no copy is good in everything, those tell of attributes that are good in these: what an afr above has put on
     # record here (in xattrs) is not on a copy that missed it.
