@@ -12,7 +12,7 @@ import pytest
 
 from tests.translators.cluster.bench import Bench, Switch
 from volgraph.graph import ROOT_GFID, Call, Fd, Graph, Loc, NewAttributes, Translator, XattropKind, fail
-from volgraph.translators.cluster.afr import Afr
+from volgraph.translators.cluster.afr import Afr, HealReport
 from volgraph.translators.cluster.afr.changelog import Kind, packed
 from volgraph.translators.storage.memory import Memory
 
@@ -35,6 +35,13 @@ async def heal_everything(bench: Bench) -> None:
     for afr in bench.graph.find(Afr):  # children first: the leaves are alike before an upper level compares
         report = await afr.heal()
         assert report.clean, (afr.name, report)
+
+
+async def healed_twice(bench: Bench) -> list[HealReport]:
+    """What was settled from above is told by the afr below in its second round."""
+    for _ in range(2):
+        reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+    return reports
 
 
 async def test_a_write_reaches_all_four_leaves() -> None:
@@ -212,8 +219,7 @@ async def test_attributes_in_split_brain_in_a_pair_are_healed_from_the_pair_that
             bench.switches[gone].turn(False)
             await bench.top.setattr(bench.call, Loc(gfid), NewAttributes(mode=mode))
             bench.switches[gone].turn(True)
-        for _ in range(2):
-            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+        reports = await healed_twice(bench)
 
         assert all(report.clean for report in reports)
         assert bench.images_equal()
@@ -237,8 +243,7 @@ async def test_attributes_in_split_brain_in_a_pair_are_healed_and_what_one_copy_
             switch.turn(True)
         await bench.top.setattr(bench.call, Loc(fd.gfid), NewAttributes(mode=0o711))
         last.turn(True)
-        for _ in range(2):
-            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+        reports = await healed_twice(bench)
 
         assert all(report.clean for report in reports)
         assert bench.images_equal()
@@ -263,8 +268,7 @@ async def test_copies_in_split_brain_are_left_alone_while_one_beside_them_is_awa
         with bench.without(3):
             for afr in graph.find(Afr):
                 await afr.heal()
-        for _ in range(2):
-            reports = [await afr.heal() for afr in graph.find(Afr)]
+        reports = await healed_twice(bench)
 
         assert all(report.clean for report in reports), reports
         assert (await top.stat(bench.call, Loc(gfid))).iatt.mode & 0o777 == 0o755
@@ -288,8 +292,7 @@ async def test_nothing_is_healed_from_a_pair_of_which_one_copy_is_away_that_may_
         with bench.without(0):
             for afr in bench.graph.find(Afr):
                 await afr.heal()
-        for _ in range(2):
-            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+        reports = await healed_twice(bench)
 
         assert reports[0].split_brain
         held = [brick.store.inodes[fd.gfid].contents.read(0, 4) for brick in bench.bricks]
@@ -310,8 +313,7 @@ async def test_a_pair_in_split_brain_is_left_alone_where_it_alone_has_something(
             for switch in gone:
                 switch.turn(True)
         held = [brick.store.inodes[fd.gfid].contents.read(0, 4) for brick in bench.bricks]
-        for _ in range(2):
-            reports = [await afr.heal() for afr in bench.graph.find(Afr)]
+        reports = await healed_twice(bench)
 
         assert reports[1].split_brain
         with pytest.raises(OSError, match="Input/output error"):
